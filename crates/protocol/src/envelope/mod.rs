@@ -1,0 +1,1 @@
+//! Envelopes: the encrypted form in which a view travels.

@@ -1,0 +1,89 @@
+//! Every limit on what arrives from outside, by name.
+//!
+//! A decoder checks the limit *before* it allocates. The values are normative: `protocol-spec/00-conventions.md`
+//! repeats this table and a test compares the two.
+
+/// Largest frame of any stream or request-response protocol, and largest gossip message, in bytes.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Nesting depth that the CBOR and JSON decoders accept.
+pub const NESTING_DEPTH_MAX: usize = 64;
+/// Items (of any type) that one CBOR document may hold.
+pub const CBOR_ITEMS_MAX: usize = 4 << 20;
+/// Lowest map key of the extension range: kept, covered by signatures, ignored.
+pub const EXTENSION_KEY_MIN: u64 = 1000;
+
+/// Length of a log origin, in ASCII characters.
+pub const ORIGIN_BYTES_MAX: usize = 128;
+/// Length of a DNS name of a hub.
+pub const DOMAIN_BYTES_MAX: usize = 100;
+/// Size of a signed note (a checkpoint with both signature lines is about 4.7 kB).
+pub const NOTE_BYTES_MAX: usize = 16 << 10;
+/// Signature lines that a note may carry.
+pub const NOTE_SIGNATURES_MAX: usize = 16;
+/// Largest tree that any arithmetic here is defined for.
+pub const TREE_SIZE_MAX: u64 = 1 << 48;
+/// Hashes of a frontier or of any proof.
+pub const PROOF_HASHES_MAX: usize = 128;
+
+/// Share part of a record.
+pub const SHARE_BYTES_MAX: usize = 16 << 10;
+/// Audit part of a record of any kind but RELEASE.
+pub const AUDIT_BYTES_MAX: usize = 16 << 10;
+/// Audit part of a RELEASE.
+pub const RELEASE_AUDIT_BYTES_MAX: usize = 4 << 20;
+
+/// Leaves of one flush, so that an announcement fits [`FRAME_BYTES_MAX`].
+pub const FLUSH_LEAVES_MAX: usize = 2_048;
+/// Leaves accepted by a writer and not yet signed; beyond it callers get Busy.
+pub const WRITER_OUTSTANDING_MAX: usize = 8_192;
+/// Leaves in one package of the entries protocol.
+pub const PACKAGE_LEAVES: u64 = 256;
+/// Leaves that one entries request may ask for.
+pub const ENTRIES_REQUEST_LEAVES_MAX: u64 = 8_192;
+/// Announcements kept while the gap before them is fetched, per log.
+pub const ANNOUNCEMENTS_QUEUED_MAX: usize = 16;
+
+/// Encoded envelope header.
+pub const HEADER_BYTES_MAX: usize = 512;
+/// Plaintext of one envelope.
+pub const OBJECT_BYTES_MAX: u64 = 256 << 20;
+/// Attributes of one object.
+pub const ATTRIBUTES_MAX: usize = 1 << 20;
+/// One envelope that travels inline in an announcement.
+pub const INLINE_ENVELOPE_BYTES_MAX: usize = 16 << 10;
+/// All inline envelopes of one announcement.
+pub const INLINE_TOTAL_BYTES_MAX: usize = 256 << 10;
+/// Plaintext bytes per segment of an envelope.
+pub const SEGMENT_BYTES: u32 = 64 << 10;
+/// Smallest padded plaintext.
+pub const PADDED_BYTES_MIN: u64 = 512;
+/// Stanzas of one envelope or grant.
+pub const STANZAS_MAX: usize = 256;
+/// Envelopes under one audience key.
+pub const AUDIENCE_ENVELOPES_MAX: u64 = 1 << 20;
+/// Grants that an origin may log in an hour.
+pub const GRANTS_PER_HOUR_MAX: u32 = 64;
+
+/// Hubs in a roster.
+pub const HUBS_MAX: usize = 256;
+/// Officers in a roster.
+pub const OFFICERS_MAX: usize = 32;
+/// Sharing groups in a roster.
+pub const GROUPS_MAX: usize = 1_024;
+/// Members of one sharing group.
+pub const GROUP_MEMBERS_MAX: usize = HUBS_MAX;
+/// Keys of one kind in one hub entry.
+pub const KEYS_PER_HUB_MAX: usize = 32;
+/// Endpoints of one hub.
+pub const ENDPOINTS_PER_HUB_MAX: usize = 16;
+/// Encoded roster body.
+pub const ROSTER_BYTES_MAX: usize = 8 << 20;
+/// Encoded enrolment request.
+pub const ENROLMENT_BYTES_MAX: usize = 64 << 10;
+
+/// Countries or hubs in one releasability list, groups in one marking.
+pub const MARKING_LIST_MAX: usize = 64;
+/// Characters in one free-text field of a marking.
+pub const MARKING_TEXT_BYTES_MAX: usize = 256;
+/// Steps of an attribute path.
+pub const PATH_STEPS_MAX: usize = NESTING_DEPTH_MAX;

@@ -1,0 +1,3 @@
+//! The append-only Merkle log of a hub.
+
+pub mod leaf;

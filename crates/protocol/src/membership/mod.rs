@@ -1,0 +1,3 @@
+//! Who belongs to the consortium.
+
+pub mod roster;

@@ -1,0 +1,1 @@
+//! Replication between hubs, I/O-free.
