@@ -87,3 +87,40 @@ pub const MARKING_LIST_MAX: usize = 64;
 pub const MARKING_TEXT_BYTES_MAX: usize = 256;
 /// Steps of an attribute path.
 pub const PATH_STEPS_MAX: usize = NESTING_DEPTH_MAX;
+
+/// Name of a consortium or of a sharing group, in bytes.
+pub const NAME_BYTES_MAX: usize = 100;
+/// A role id, a network label.
+pub const ROLE_BYTES_MAX: usize = 32;
+/// Roster roles of one hub.
+pub const ROLES_PER_HUB_MAX: usize = 8;
+/// Reasons for more than one active hub in a country.
+pub const EXCEPTIONS_MAX: usize = 32;
+/// Free text of an officer: the reason of an exception, an approval or a suspension.
+pub const REASON_BYTES_MAX: usize = 512;
+/// Longest life of a roster version, in seconds (400 days).
+pub const ROSTER_LIFETIME_SECONDS_MAX: u64 = 400 * 86_400;
+/// How long an expired roster's membership is still honoured, in seconds (14 days).
+pub const ROSTER_GRACE_SECONDS: u64 = 14 * 86_400;
+/// How far a statement may be dated after our own clock, in seconds.
+pub const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
+/// Roster versions in one chain file.
+pub const ROSTER_CHAIN_MAX: usize = 4_096;
+/// A roster chain file.
+pub const ROSTER_CHAIN_BYTES_MAX: usize = 512 << 20;
+/// Encrypted document of one sharing group.
+pub const GROUP_DOCUMENT_BYTES_MAX: usize = 1 << 20;
+/// Longest suspension by one officer, in seconds (48 hours).
+pub const SUSPENSION_SECONDS_MAX: u64 = 48 * 3_600;
+/// One officer suspends one hub at most once in this many seconds (30 days).
+pub const SUSPENSION_INTERVAL_SECONDS: u64 = 30 * 86_400;
+/// Encoded suspension with its signatures, encoded approval likewise.
+pub const STATEMENT_BYTES_MAX: usize = 16 << 10;
+/// Life of an enrolment request, in seconds (14 days).
+pub const ENROLMENT_SECONDS_MAX: u64 = 14 * 86_400;
+/// A certificate request or certificate, DER.
+pub const CERTIFICATE_BYTES_MAX: usize = 4 << 10;
+/// Pieces of vetting evidence in one enrolment request.
+pub const EVIDENCE_MAX: usize = 16;
+/// Encoded log manifest.
+pub const LOG_MANIFEST_BYTES_MAX: usize = 16 << 10;
