@@ -34,6 +34,8 @@ pub const RELEASE_AUDIT_BYTES_MAX: usize = 4 << 20;
 
 /// Leaves of one flush, so that an announcement fits [`FRAME_BYTES_MAX`].
 pub const FLUSH_LEAVES_MAX: usize = 2_048;
+/// Encoded entries of one flush, for the same reason: note, frontier and framing need the rest of the frame.
+pub const FLUSH_BYTES_MAX: usize = 736 << 10;
 /// Leaves accepted by a writer and not yet signed; beyond it callers get Busy.
 pub const WRITER_OUTSTANDING_MAX: usize = 8_192;
 /// Leaves in one package of the entries protocol.
