@@ -126,3 +126,26 @@ pub const CERTIFICATE_BYTES_MAX: usize = 4 << 10;
 pub const EVIDENCE_MAX: usize = 16;
 /// Encoded log manifest.
 pub const LOG_MANIFEST_BYTES_MAX: usize = 16 << 10;
+
+/// Encoded hello frame (the body, or the signature with its 3,309 bytes).
+pub const HELLO_FRAME_BYTES_MAX: usize = 4 << 10;
+/// Seconds from an accepted or dialled TCP connection to the end of its hello.
+pub const HANDSHAKE_SECONDS_MAX: u64 = 10;
+/// Handshakes in progress at once; further connections wait, within [`HANDSHAKE_SECONDS_MAX`].
+pub const HANDSHAKES_CONCURRENT_MAX: usize = 32;
+/// Certificates that a peer may send, its own included.
+pub const CERTIFICATE_CHAIN_MAX: usize = 4;
+/// Live connections to one peer (two, because both may dial at once).
+pub const CONNECTIONS_PER_PEER_MAX: u32 = 2;
+/// Hours after which a connection is closed and made anew, so that every peer is judged again.
+pub const CONNECTION_AGE_HOURS_MAX: u64 = 24;
+/// Inbound streams of one protocol that one peer may have open at once.
+pub const STREAMS_PER_PEER_MAX: usize = 4;
+/// Bytes that one request of the envelopes protocol may ask for.
+pub const ENVELOPE_RANGE_BYTES_MAX: u64 = 4 << 20;
+/// Envelope bytes that travel inside one delivery; a larger envelope is fetched in ranges.
+pub const DELIVERY_BYTES_MAX: u64 = 16 << 20;
+/// Frame of the roster protocol: a whole roster and its signatures fit.
+pub const ROSTER_FRAME_BYTES_MAX: usize = ROSTER_BYTES_MAX + FRAME_BYTES_MAX;
+/// Roster versions in one answer or push.
+pub const ROSTERS_PER_MESSAGE_MAX: usize = 64;
