@@ -149,3 +149,13 @@ pub const DELIVERY_BYTES_MAX: u64 = 16 << 20;
 pub const ROSTER_FRAME_BYTES_MAX: usize = ROSTER_BYTES_MAX + FRAME_BYTES_MAX;
 /// Roster versions in one answer or push.
 pub const ROSTERS_PER_MESSAGE_MAX: usize = 64;
+/// Leaves of one attribute tree, padding included: regions at most double [`ATTRIBUTES_MAX`], alignment doubles again.
+pub const ATTRIBUTE_TREE_LEAVES_MAX: u64 = 4 * ATTRIBUTES_MAX as u64;
+/// Type name of a unit.
+pub const UNIT_TYPE_BYTES_MAX: usize = 256;
+/// Media type of an object.
+pub const MEDIA_TYPE_BYTES_MAX: usize = 128;
+/// Parents that a PUBLISH names.
+pub const PARENTS_MAX: usize = 64;
+/// Streams of all protocols within one connection.
+pub const STREAMS_PER_CONNECTION_MAX: usize = 128;
