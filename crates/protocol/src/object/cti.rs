@@ -1,5 +1,7 @@
 //! The CTI object: what any format becomes before policy sees it.
 
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+
 use crate::ids::{ObjectUuid, ObjectVersion};
 use crate::object::marking::Marking;
 
@@ -16,6 +18,40 @@ pub enum PathStep {
     Ordinal(u32),
 }
 
+const STEP_TAG: u8 = 0;
+const STEP_ORDINAL: u8 = 1;
+
+impl<C> Encode<C> for PathStep {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::Key(key) => e.str(key)?.ok(),
+            Self::Uuid(uuid) => e.bytes(uuid)?.ok(),
+            Self::Tag(name) => e.array(2)?.u8(STEP_TAG)?.str(name)?.ok(),
+            Self::Ordinal(ordinal) => e.array(2)?.u8(STEP_ORDINAL)?.u32(*ordinal)?.ok(),
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for PathStep {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        let refused = |what| Err(decode::Error::message(what).at(at));
+        match d.datatype()? {
+            minicbor::data::Type::String => Ok(Self::Key(d.str()?.to_owned())),
+            minicbor::data::Type::Bytes => match d.bytes()?.try_into() {
+                Ok(uuid) => Ok(Self::Uuid(uuid)),
+                Err(_) => refused("path step: a UUID has 16 bytes"),
+            },
+            minicbor::data::Type::Array => match (d.array()?, d.u8()?) {
+                (Some(2), STEP_TAG) => Ok(Self::Tag(d.str()?.to_owned())),
+                (Some(2), STEP_ORDINAL) => Ok(Self::Ordinal(d.u32()?)),
+                _ => refused("path step: unknown array form"),
+            },
+            _ => refused("path step: neither text, bytes nor array"),
+        }
+    }
+}
+
 /// Where an attribute stands in the native document.
 pub type Path = Vec<PathStep>;
 
@@ -29,18 +65,24 @@ pub struct Attribute {
 }
 
 /// What a unit is in its native format; figures for people count units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
 #[non_exhaustive]
 pub enum UnitKind {
     /// The container's own fields.
+    #[n(0)]
     Container,
     /// An indicator (a MISP attribute).
+    #[n(1)]
     Attribute,
     /// A composite (a MISP object) without its attributes.
+    #[n(2)]
     Object,
     /// A label.
+    #[n(3)]
     Tag,
     /// Anything else that stands alone (reports, galaxies, references).
+    #[n(4)]
     Other,
 }
 
