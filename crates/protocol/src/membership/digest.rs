@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use crate::domain;
-use crate::ids::{ConsortiumId, EncryptionKeyId, RosterDigest, RosterVersion, SpkiDigest};
-use crate::signing::{EncryptionPublicKey, P384PublicKey};
+use crate::ids::{ConsortiumId, RosterDigest, RosterVersion, SpkiDigest};
+use crate::signing::P384PublicKey;
 
 /// DER of an `id-ecPublicKey` SubjectPublicKeyInfo on secp384r1 up to the point: all of it but the key is constant.
 const P384_SPKI_PREFIX: [u8; 23] = [
@@ -37,9 +37,4 @@ pub fn p384_spki(key: &P384PublicKey) -> Vec<u8> {
 /// SHA-256 of a P-384 key's SubjectPublicKeyInfo.
 pub fn p384_spki_digest(key: &P384PublicKey) -> SpkiDigest {
     SpkiDigest(Sha256::digest(p384_spki(key)).into())
-}
-
-/// Identifier of an encryption key: SHA-256 of the public key.
-pub fn encryption_key_id(key: &EncryptionPublicKey) -> EncryptionKeyId {
-    EncryptionKeyId(Sha256::digest(key.as_bytes()).into())
 }

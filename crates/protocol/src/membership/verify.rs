@@ -76,6 +76,19 @@ pub fn verify_resolution(
     verify_successor(common, twins, body, signed, now, verifier)
 }
 
+/// Checks a body that nobody has signed yet as a successor of `prev`: what officers' tools do before they sign.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn check_unsigned(prev: &VerifiedRoster, body: &[u8], now: UnixSeconds) -> Result<RosterBody, RosterError> {
+    let body: RosterBody = codec::decode(body, ROSTER_BYTES_MAX)?;
+    if body.predecessors.len() != 1 {
+        return Err(RosterError::Predecessor);
+    }
+    check_successor(prev.consortium(), &[prev], &body, now)?;
+    Ok(body)
+}
+
 /// `authority` is the roster whose officers decide, `parents` those that the body must continue.
 fn verify_successor(
     authority: &VerifiedRoster,
@@ -86,29 +99,37 @@ fn verify_successor(
     verifier: &dyn SignatureVerifier,
 ) -> Result<VerifiedRoster, RosterError> {
     let consortium = authority.consortium();
-    if body.consortium != Some(consortium) {
-        let found = body.consortium.unwrap_or_else(|| consortium_id(&signed.body));
-        return Err(RosterError::Consortium { expected: consortium, found });
-    }
-    for parent in parents {
-        let expected = RosterVersion(parent.version().0.saturating_add(1));
-        if body.version != expected {
-            return Err(RosterError::Version { expected, found: body.version });
-        }
-        if !body.predecessors.contains(&parent.digest()) {
-            return Err(RosterError::Predecessor);
-        }
-    }
-    check_body(&body)?;
-    if body.issued.0 > now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
-        return Err(RosterError::FromTheFuture { issued: body.issued, now });
-    }
-    parents.iter().try_for_each(|parent| check_succession(parent.body(), &body))?;
+    check_successor(consortium, parents, &body, now)?;
     let digest = roster_digest(&signed.body);
     let message = roster_signing_bytes(&consortium, body.version, &digest);
     let old = authority.body();
     check_quorum(signed, &message, &old.officers, old.quorum as usize, verifier)?;
     Ok(VerifiedRoster::new(body, signed.clone(), digest, consortium))
+}
+
+fn check_successor(
+    consortium: ConsortiumId,
+    parents: &[&VerifiedRoster],
+    body: &RosterBody,
+    now: UnixSeconds,
+) -> Result<(), RosterError> {
+    for parent in parents {
+        let expected = RosterVersion(parent.version().0.saturating_add(1));
+        if body.version != expected {
+            return Err(RosterError::Version { expected, found: body.version });
+        }
+    }
+    if let Some(found) = body.consortium.filter(|found| *found != consortium) {
+        return Err(RosterError::Consortium { expected: consortium, found });
+    }
+    if !parents.iter().all(|parent| body.predecessors.contains(&parent.digest())) {
+        return Err(RosterError::Predecessor);
+    }
+    check_body(body)?;
+    if body.issued.0 > now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+        return Err(RosterError::FromTheFuture { issued: body.issued, now });
+    }
+    parents.iter().try_for_each(|parent| check_succession(parent.body(), body))
 }
 
 /// What may not change from one version to the next. Officers, quorum, policy, suites and the like may.
