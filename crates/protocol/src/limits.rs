@@ -40,6 +40,8 @@ pub const FLUSH_BYTES_MAX: usize = 736 << 10;
 pub const WRITER_OUTSTANDING_MAX: usize = 8_192;
 /// Leaves in one package of the entries protocol.
 pub const PACKAGE_LEAVES: u64 = 256;
+/// Encoded entry: leaf, header and opening.
+pub const ENTRY_BYTES_MAX: usize = SHARE_BYTES_MAX + HEADER_BYTES_MAX + 256;
 /// Leaves that one entries request may ask for.
 pub const ENTRIES_REQUEST_LEAVES_MAX: u64 = 8_192;
 /// Announcements kept while the gap before them is fetched, per log.
@@ -140,7 +142,7 @@ pub const CONNECTIONS_PER_PEER_MAX: u32 = 2;
 /// Hours after which a connection is closed and made anew, so that every peer is judged again.
 pub const CONNECTION_AGE_HOURS_MAX: u64 = 24;
 /// Inbound streams of one protocol that one peer may have open at once.
-pub const STREAMS_PER_PEER_MAX: usize = 4;
+pub const STREAMS_PER_PEER_MAX: usize = 16;
 /// Bytes that one request of the envelopes protocol may ask for.
 pub const ENVELOPE_RANGE_BYTES_MAX: u64 = 4 << 20;
 /// Envelope bytes that travel inside one delivery; a larger envelope is fetched in ranges.
@@ -159,3 +161,17 @@ pub const MEDIA_TYPE_BYTES_MAX: usize = 128;
 pub const PARENTS_MAX: usize = 64;
 /// Streams of all protocols within one connection.
 pub const STREAMS_PER_CONNECTION_MAX: usize = 128;
+/// Statements of one slot; more wait for the next.
+pub const SLOT_STATEMENTS_MAX: usize = 1 << 16;
+/// Encoded statements of one owner with their paths, for one slot.
+pub const SLOT_RECEIPT_BYTES_MAX: usize = FRAME_BYTES_MAX;
+/// Heads in one HEADS leaf (80 bytes each, so that the share fits its limit); further changes wait for the next.
+pub const HEADS_PER_LEAF_MAX: usize = 192;
+/// Files of one audit bundle.
+pub const BUNDLE_FILES_MAX: usize = 1 << 20;
+/// Encoded manifest of an audit bundle.
+pub const BUNDLE_MANIFEST_BYTES_MAX: usize = 128 << 20;
+/// Largest single file of an audit bundle.
+pub const BUNDLE_FILE_BYTES_MAX: usize = 512 << 20;
+/// Ranges in one request of the envelopes protocol.
+pub const ENVELOPE_RANGES_PER_REQUEST_MAX: usize = 256;
