@@ -10,6 +10,7 @@ use crate::object::layout::ObjectError;
 use crate::object::marking::{Marking, Tlp};
 use crate::object::publish_share::{ParentRef, PublishShare, PublishShareError, PublishedObject};
 use crate::object::redact::{redact, redact_attributes};
+use crate::object::tree_leaf::{LeafContent, LeafHasher, Salts};
 use crate::object::view::{ViewError, ViewPayload, verify};
 use crate::suite::Suite;
 
@@ -365,6 +366,39 @@ fn a_share_round_trips_and_refuses_what_is_out_of_bounds() {
     assert_eq!(bytes[..3], [0xa8, 0x00, 0x10]);
     bytes[2] = 1;
     assert_eq!(PublishShare::from_bytes(&bytes).unwrap_err(), PublishShareError::Kind(1));
+}
+
+#[test]
+fn the_example_of_the_specification_is_true() {
+    let mut container = unit(0, Tlp::Clear, 1);
+    container.kind = UnitKind::Container;
+    container.type_name = "event".into();
+    container.uuid = None;
+    container.attributes = vec![Attribute { path: vec![PathStep::Key("info".into())], value: "\"x\"".into() }];
+    let units = [container];
+    let tree = AttributeTree::from_units(&units, [9; 32], seed()).unwrap();
+    let marking = crate::codec::encode(&units[0].marking);
+    let salts = Salts::new(&seed());
+    let own = LeafContent::Unit { marking: &marking, kind: UnitKind::Container, type_name: "event", uuid: None, attributes: 1 };
+    let path = &units[0].attributes[0].path;
+    let attribute = LeafContent::Attribute { marking: &marking, prefix: path, tail: &[], value: "\"x\"" };
+    let mut hasher = LeafHasher::default();
+    let hash = hasher.hash(&salts.at(2), 2, &own);
+    let leaf_2 = hasher.last_leaf().to_vec();
+    hasher.hash(&salts.at(3), 3, &attribute);
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    let spec = include_str!("../../../../protocol-spec/04-object.md");
+    let lines = [
+        format!("salt_2       {}", hex(&salts.at(2))),
+        format!("leaf 2       {}", hex(&leaf_2)),
+        format!("leaf hash 2  {hash}"),
+        format!("leaf 3       {}", hex(hasher.last_leaf())),
+        format!("object root  {}", tree.object_root()),
+    ];
+    for line in &lines {
+        assert!(spec.contains(line.as_str()), "the specification should say:\n{}", lines.join("\n"));
+    }
+    assert_eq!(tree.padded_count(), 4);
 }
 
 fn arbitrary_units() -> impl Strategy<Value = Vec<Unit>> {

@@ -93,6 +93,14 @@ impl LeafHasher {
     }
 }
 
+#[cfg(test)]
+impl LeafHasher {
+    /// CBOR of the leaf that was hashed last.
+    pub(crate) fn last_leaf(&self) -> &[u8] {
+        &self.buffer[1 + ATTRIBUTE.as_bytes().len()..]
+    }
+}
+
 type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
 
 fn encode_leaf(out: &mut Vec<u8>, salt: &Salt, index: u64, content: &LeafContent<'_>) -> Written {
