@@ -88,6 +88,21 @@ fn wrapped_keys_cannot_be_exchanged_or_used_without_the_token() {
 }
 
 #[test]
+fn a_key_destroyed_by_somebody_else_is_not_found() {
+    let Some(module) = module("a_key_destroyed_by_somebody_else_is_not_found") else { return };
+    let config = with_software_keys(&module);
+    let (one, two) = (module.open(&config), module.open(&config));
+    one.generate_p384(&name("tls")).unwrap();
+    one.sign_p384(&name("tls"), b"message").unwrap();
+    two.destroy(&name("tls")).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(one.sign_p384(&name("tls"), b"message"), Err(KeyStoreError::NotFound { .. })));
+    }
+    two.generate_p384(&name("tls")).unwrap();
+    one.sign_p384(&name("tls"), b"message").unwrap();
+}
+
+#[test]
 fn recovers_when_the_storage_comes_back() {
     let Some(module) = module("recovers_when_the_storage_comes_back") else { return };
     let store = module.open(&with_software_keys(&module));

@@ -3,6 +3,7 @@
 use cryptoki::error::{Error, RvError};
 
 use crate::error::KeyStoreError;
+use crate::keystore::KeyName;
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) enum Fault {
     NotLoggedIn,
     /// The configured token is not there. It may come back.
     NoToken(KeyStoreError),
+    /// A key that was there is not there any more: somebody destroyed it, or the module lost sight of its storage.
+    Vanished(KeyName),
 }
 
 /// How an attempt starts. Each failure goes at least one rung up; past the last one the store fails closed.
@@ -36,7 +39,7 @@ impl Fault {
         let wanted = match self {
             Self::Final(_) => return None,
             Self::NotLoggedIn => Rung::LogIn,
-            Self::NoToken(_) => Rung::Initialise,
+            Self::NoToken(_) | Self::Vanished(_) => Rung::Initialise,
             Self::Token(Error::Pkcs11(code, _)) => wanted(*code)?,
             Self::Token(_) => return None,
         };
@@ -46,7 +49,7 @@ impl Fault {
     /// Whether the whole store is to be closed for a while, rather than this one call refused.
     pub(crate) fn closes_store(&self) -> bool {
         match self {
-            Self::Final(_) => false,
+            Self::Final(_) | Self::Vanished(_) => false,
             Self::NotLoggedIn | Self::NoToken(_) => true,
             Self::Token(Error::Pkcs11(code, _)) => wanted(*code).is_some(),
             Self::Token(_) => false,
@@ -57,6 +60,7 @@ impl Fault {
     pub(crate) fn into_error(self) -> KeyStoreError {
         match self {
             Self::Final(error) | Self::NoToken(error) => error,
+            Self::Vanished(name) => KeyStoreError::NotFound { name: name.as_str().to_owned() },
             Self::NotLoggedIn => KeyStoreError::Token { code: "UserNotLoggedIn".into() },
             Self::Token(error) => KeyStoreError::Token { code: code_name(&error) },
         }

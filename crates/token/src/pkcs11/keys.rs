@@ -1,6 +1,6 @@
 //! Keys on the token: making, finding, checking and destroying them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use cresset_protocol::signing::{MlDsa65PublicKey, MlDsa87PublicKey, P384PublicKey};
@@ -56,11 +56,23 @@ impl PublicHalf {
 #[derive(Default)]
 pub(crate) struct KeyCache {
     found: Mutex<BTreeMap<KeyName, (Epoch, TokenKey)>>,
+    /// Names seen before, whatever became of their handles.
+    known: Mutex<BTreeSet<KeyName>>,
 }
 
 impl KeyCache {
     pub(crate) fn clear(&self) {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Stops expecting the key.
+    pub(crate) fn forget(&self, name: &KeyName) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn knows(&self, name: &KeyName) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     fn get(&self, epoch: Epoch, name: &KeyName) -> Option<TokenKey> {
@@ -70,6 +82,7 @@ impl KeyCache {
 
     fn put(&self, epoch: Epoch, name: &KeyName, key: TokenKey) {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), (epoch, key));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
     }
 }
 
@@ -79,7 +92,12 @@ impl Call<'_> {
         let key = match self.keys.get(self.epoch, name) {
             Some(key) => key,
             None => {
-                let key = find(self.session, name)?;
+                let key = find(self.session, name).map_err(|fault| match fault {
+                    Fault::Final(KeyStoreError::NotFound { .. }) if self.keys.knows(name) => {
+                        Fault::Vanished(name.clone())
+                    }
+                    fault => fault,
+                })?;
                 self.keys.put(self.epoch, name, key.clone());
                 key
             }
@@ -122,7 +140,7 @@ impl Call<'_> {
         for object in found {
             self.session.destroy_object(object)?;
         }
-        self.keys.clear();
+        self.keys.forget(name);
         Ok(())
     }
 }

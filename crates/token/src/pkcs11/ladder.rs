@@ -53,7 +53,13 @@ impl Token {
                 Err(fault) => match fault.next(rung) {
                     Some(next) => rung = next,
                     None if fault.closes_store() => return Err(self.close(&fault)),
-                    None => return Err(fault.into_error()),
+                    None => {
+                        if let Fault::Vanished(name) = &fault {
+                            // A fresh module does not see it either: it was destroyed, and the next call need not ask.
+                            self.keys.forget(name);
+                        }
+                        return Err(fault.into_error());
+                    }
                 },
             }
         }
@@ -100,7 +106,7 @@ impl Token {
         let code = match fault {
             Fault::Token(error) => code_name(error),
             Fault::NotLoggedIn => "not logged in".into(),
-            Fault::Final(_) | Fault::NoToken(_) => "no such token".into(),
+            Fault::Final(_) | Fault::NoToken(_) | Fault::Vanished(_) => "no such token".into(),
         };
         tracing::error!(
             code,
