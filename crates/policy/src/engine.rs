@@ -25,7 +25,8 @@ pub const DECISIONS_CACHED_MAX: usize = 1 << 16;
 
 /// The bundles in force and what they answer.
 pub struct Engine {
-    policies: PolicySet,
+    /// By action, so that a question meets its own rules only: Cedar evaluates every policy of a set.
+    policies: BTreeMap<&'static str, PolicySet>,
     schema: Schema,
     rules: BTreeMap<String, Arc<Rule>>,
     obligations: BTreeMap<String, Obligation>,
@@ -148,9 +149,9 @@ impl Engine {
     }
 
     /// `None` when any policy failed: Cedar skips such a policy, and a skipped `forbid` would widen.
-    fn ask(&self, input: &DecisionInput, action: &str, schema: Option<&Schema>) -> Option<Response> {
+    fn ask(&self, input: &DecisionInput, action: &'static str, schema: Option<&Schema>) -> Option<Response> {
         let (request, entities) = self.vocabulary.request(input, action, schema).ok()?;
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let response = Authorizer::new().is_authorized(&request, self.policies.get(action)?, &entities);
         let complete = response.diagnostics().errors().next().is_none();
         complete.then_some(response)
     }
@@ -235,7 +236,7 @@ pub enum EngineError {
         fault: &'static str,
     },
     /// A layer above the baseline could widen.
-    #[error("bundle `{bundle}`, policy `{policy}`: a layer above the baseline may only forbid, or oblige")]
+    #[error("bundle `{bundle}`, policy `{policy}`: a layer above the baseline may only forbid (naming its actions), or oblige")]
     Widens {
         /// The bundle.
         bundle: String,

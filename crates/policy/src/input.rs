@@ -128,6 +128,13 @@ impl From<&Marking> for MarkingClass {
     }
 }
 
+impl MarkingClass {
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+}
+
 /// A hub as policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]

@@ -39,7 +39,7 @@ pub struct ReleaseAudit {
     /// Hubs that the caller named with `--to`.
     #[n(6)]
     pub named: BTreeSet<HubId>,
-    /// Marking classes, ascending; each occurs in `units`.
+    /// Marking classes, strictly ascending by their canonical bytes; each occurs in `units`.
     #[n(7)]
     pub classes: Vec<MarkingClass>,
     /// Class of every unit in document order, run by run; the first unit is the container.
@@ -171,8 +171,8 @@ impl ReleaseAudit {
     /// The first fault.
     pub fn check(&self) -> Result<(), ReleaseError> {
         let fault = |fault| Err(ReleaseError::Inconsistent(fault));
-        let ascending = self.classes.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
-        if !ascending {
+        let encoded: Vec<Vec<u8>> = self.classes.iter().map(MarkingClass::to_bytes).collect();
+        if !encoded.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
             return fault("marking classes do not strictly ascend");
         }
         if !self.recipients.windows(2).all(|pair| matches!(pair, [a, b] if a.hub < b.hub)) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
-use cedar_policy::{ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use serde_json::Value;
 
 use super::{Engine, EngineError};
@@ -15,6 +15,8 @@ use crate::obligation::Obligation;
 /// Action that carries obligations.
 pub(super) const OBLIGE: &str = "oblige";
 const RELAY: &str = "relay";
+/// Every action of the schema.
+const ACTIONS: [&str; 6] = ["release", OBLIGE, RELAY, "admit", "serve", "withdraw"];
 /// Rules without a rank speak after the ranked ones.
 const RANK_DEFAULT: u32 = 1_000;
 
@@ -23,7 +25,7 @@ pub(super) fn engine(bundles: &[PolicyBundle]) -> Result<Engine, EngineError> {
     let (schema, _warnings) = Schema::from_cedarschema_str(&baseline.schema).map_err(|e| text(baseline, e))?;
     let vocabulary = Vocabulary::new()?;
     let mut loading = Loading {
-        policies: PolicySet::new(),
+        policies: ACTIONS.into_iter().map(|action| (action, PolicySet::new())).collect(),
         rules: Rule::built_in().into_iter().map(|rule| (rule.id.clone(), Arc::new(rule))).collect(),
         obligations: BTreeMap::new(),
         clock_matters: false,
@@ -65,7 +67,7 @@ fn check_layers(bundles: &[PolicyBundle]) -> Result<&PolicyBundle, EngineError> 
 }
 
 struct Loading<'a> {
-    policies: PolicySet,
+    policies: BTreeMap<&'static str, PolicySet>,
     rules: BTreeMap<String, Arc<Rule>>,
     obligations: BTreeMap<String, Obligation>,
     clock_matters: bool,
@@ -116,7 +118,13 @@ impl Loading<'_> {
         }
         let json = policy.to_json().map_err(|e| text(bundle, e))?;
         self.clock_matters |= reads_clock(&json);
-        self.policies.add(policy.new_id(PolicyId::new(id))).map_err(|e| text(bundle, e))
+        let policy = policy.new_id(PolicyId::new(id));
+        for (action, set) in &mut self.policies {
+            if touches(&policy, &self.vocabulary.action(action)) {
+                set.add(policy.clone()).map_err(|e| text(bundle, e))?;
+            }
+        }
+        Ok(())
     }
 
     fn obligation(&self, policy: &Policy) -> Result<Option<Obligation>, &'static str> {
@@ -133,7 +141,7 @@ impl Loading<'_> {
     fn check_tightens(&self, bundle: &PolicyBundle, policy: &Policy, id: &str) -> Result<(), EngineError> {
         let may = match (bundle.layer, policy.effect()) {
             (Layer::Baseline, _) => true,
-            (_, Effect::Forbid) => !self.touches_oblige(policy),
+            (_, Effect::Forbid) => !touches(policy, &self.vocabulary.action(OBLIGE)),
             (Layer::Consortium, Effect::Permit) => self.is_only_about(policy, OBLIGE) || self.is_only_about(policy, RELAY),
             (Layer::National, Effect::Permit) => self.is_only_about(policy, OBLIGE),
         };
@@ -143,14 +151,13 @@ impl Loading<'_> {
     fn is_only_about(&self, policy: &Policy, action: &str) -> bool {
         matches!(policy.action_constraint(), ActionConstraint::Eq(uid) if uid == self.vocabulary.action(action))
     }
+}
 
-    fn touches_oblige(&self, policy: &Policy) -> bool {
-        let oblige = self.vocabulary.action(OBLIGE);
-        match policy.action_constraint() {
-            ActionConstraint::Any => true,
-            ActionConstraint::Eq(uid) => uid == oblige,
-            ActionConstraint::In(uids) => uids.contains(&oblige),
-        }
+fn touches(policy: &Policy, action: &EntityUid) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => uid == *action,
+        ActionConstraint::In(uids) => uids.contains(action),
     }
 }
 

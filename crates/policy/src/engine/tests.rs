@@ -322,6 +322,27 @@ fn inputs_and_entities_fit_the_schema() {
     }
 }
 
+/// The example of the policy chapter of the specification.
+#[test]
+fn the_specified_example_has_these_bytes() {
+    let input = DecisionInput::release(MarkingClass::from(&Marking::new(Tlp::Amber)), named(), situation());
+    let hex: String = input.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let spec = include_str!("../../../../protocol-spec/06-policy.md");
+    assert!(spec.replace(['\n', ' '], "").contains(&hex), "the specification's example should read {hex}");
+    let digest: String = input.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(spec.contains(&digest), "the specification's example digest should read {digest}");
+    let baseline = PolicyBundle::baseline();
+    assert!(spec.contains(&baseline.digest().to_string()), "baseline digest {}", baseline.digest());
+}
+
+#[test]
+fn every_rule_of_the_baseline_stands_in_the_specification() {
+    let spec = include_str!("../../../../protocol-spec/06-policy.md");
+    for rule in Engine::baseline().unwrap().rules() {
+        assert!(spec.contains(&format!("`{}`", rule.id)), "{}", rule.id);
+    }
+}
+
 #[test]
 fn an_input_has_one_encoding() {
     for seed in 0..500 {

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cresset_protocol::ids::{GroupId, HubId};
+use cresset_protocol::limits::RELEASE_AUDIT_BYTES_MAX;
 use cresset_protocol::object::cti::CtiObject;
 
 use super::{Addressing, CONTAINER_HELD, HeldUnit, HubPlan, PlanError, PlannedUnit, PlannedView, Recipient};
 use crate::decision::{Decision, Rule};
 use crate::engine::{ENGINE_VERSION, Engine};
 use crate::input::{DecisionInput, HubPrincipal, MarkingClass, Situation};
-use crate::release::{Answer, ReleaseAudit, UnitRun};
+use crate::release::{Answer, ReleaseAudit, ReleaseError, UnitRun};
 
 pub(super) struct Table {
     pub(super) audit: ReleaseAudit,
@@ -26,17 +27,20 @@ pub(super) fn decide(
     situation: Situation,
 ) -> Result<Table, PlanError> {
     let of_units: Vec<MarkingClass> = units.iter().map(|unit| MarkingClass::from(&unit.marking)).collect();
-    let classes: BTreeSet<&MarkingClass> = of_units.iter().collect();
-    let numbers: BTreeMap<&MarkingClass, u32> = classes.iter().copied().zip(0u32..).collect();
+    // Ascending by canonical bytes: the order of the record.
+    let distinct: BTreeSet<&MarkingClass> = of_units.iter().collect();
+    let classes: BTreeMap<Vec<u8>, &MarkingClass> = distinct.into_iter().map(|class| (class.to_bytes(), class)).collect();
+    let numbers: BTreeMap<&MarkingClass, u32> = classes.values().copied().zip(0u32..).collect();
     let exercise = of_units.first().is_some_and(|container| container.exercise == Some(true));
     let situation = Situation { exercise, ..situation };
     let principals = principals(recipients, addressing, &classes);
+    check_size(&classes, &principals)?;
     let ask = |class: &MarkingClass, hub: &HubPrincipal| {
         engine.decide(&DecisionInput::release(class.clone(), hub.clone(), situation.clone()))
     };
     let decisions: Vec<Arc<Decision>> =
-        classes.iter().flat_map(|class| principals.iter().map(|hub| ask(class, hub))).collect();
-    let relay = classes.iter().map(|class| engine.relay(class, &situation)).collect();
+        classes.values().flat_map(|class| principals.iter().map(|hub| ask(class, hub))).collect();
+    let relay = classes.values().map(|class| engine.relay(class, &situation)).collect();
     let (answers, indices) = deduplicate(&decisions);
     let audit = ReleaseAudit {
         engine: ENGINE_VERSION.to_owned(),
@@ -46,7 +50,7 @@ pub(super) fn decide(
         version: object.version,
         named: addressing.to.clone(),
         units: runs(of_units.iter().filter_map(|class| numbers.get(class).copied())),
-        classes: classes.into_iter().cloned().collect(),
+        classes: classes.into_values().cloned().collect(),
         situation,
         recipients: principals,
         answers,
@@ -102,13 +106,20 @@ impl Table {
     }
 }
 
+/// Refuses before deciding what could not be logged: every class with its bytes, every decision with at least one.
+fn check_size(classes: &BTreeMap<Vec<u8>, &MarkingClass>, principals: &[HubPrincipal]) -> Result<(), PlanError> {
+    let of_classes: usize = classes.keys().map(Vec::len).sum();
+    let len = of_classes + classes.len() * principals.len();
+    if len > RELEASE_AUDIT_BYTES_MAX { Err(PlanError::TooLarge(ReleaseError::TooLarge { len })) } else { Ok(()) }
+}
+
 /// Recipients as principals, with those of their groups only that bear on this object: the others are nobody's business.
 fn principals(
     recipients: &BTreeMap<HubId, &Recipient>,
     addressing: &Addressing,
-    classes: &BTreeSet<&MarkingClass>,
+    classes: &BTreeMap<Vec<u8>, &MarkingClass>,
 ) -> Vec<HubPrincipal> {
-    let marked = classes.iter().flat_map(|class| class.groups.iter().flatten());
+    let marked = classes.values().flat_map(|class| class.groups.iter().flatten());
     let relevant: BTreeSet<GroupId> = addressing.groups.iter().chain(marked).copied().collect();
     let principal = |recipient: &&Recipient| HubPrincipal {
         hub: recipient.hub,
