@@ -165,9 +165,9 @@ impl Walk {
         }
     }
 
-    fn put(&mut self, unit: usize, path: &Path, token: &str) {
+    fn put(&mut self, unit: usize, path: &[PathStep], token: &str) {
         if let Some(unit) = self.units.get_mut(unit) {
-            unit.attributes.push(Attribute { path: path.clone(), value: token.to_owned() });
+            unit.attributes.push(Attribute { path: path.to_vec(), value: token.to_owned() });
         }
     }
 }

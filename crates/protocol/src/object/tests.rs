@@ -309,7 +309,7 @@ fn a_view_of_another_object_or_version_is_refused() {
     assert_eq!(verify(&green_view(&other), &share_of(&sample(), Tlp::Green)).unwrap_err(), ViewError::Root);
     let mut share = share_of(&sample(), Tlp::Green);
     share.padded_count *= 2;
-    assert_eq!(verify(&green_view(&sample()), &share).unwrap_err(), ViewError::Root);
+    assert_eq!(verify(&green_view(&sample()), &share).unwrap_err(), ViewError::RestCount);
 }
 
 #[test]
