@@ -1,5 +1,7 @@
 //! The file key store: the common suite, and what only files can get wrong.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the test's")]
+
 mod support;
 
 use std::fs::Permissions;

@@ -1,5 +1,7 @@
 //! The PKCS#11 key store on SoftHSM 2: a token without ML-DSA, so those keys are wrapped files.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the test's")]
+
 mod support;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! The PKCS#11 key store on the software token, with ML-DSA on the token.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the test's")]
+
 mod support;
 
 use std::path::{Path, PathBuf};
