@@ -38,7 +38,12 @@ enum Standing {
         epoch: Epoch,
         slot: Slot,
         /// Does no work: closing the last session of a token logs out, and this one stays open.
-        _anchor: Session,
+        anchor: Session,
+    },
+    /// A login that does not hold any more.
+    Stale {
+        generation: u64,
+        anchor: Session,
     },
     /// The token refused the PIN. For good: each further try brings it closer to locking.
     Refused,
@@ -57,6 +62,12 @@ impl Login {
             Standing::In { epoch, slot, .. } if epoch.generation == entered.generation() => return Ok((*slot, *epoch)),
             _ => {}
         }
+        if let Standing::Stale { generation, anchor } = std::mem::replace(&mut state.standing, Standing::Out)
+            && generation == entered.generation()
+        {
+            // Before logging in: if this is the token's last session, closing it logs out. It may be gone already.
+            let _ = anchor.close();
+        }
         let slot = find_token(entered, &self.selector)?;
         let anchor = entered.pkcs11().open_rw_session_no_drop(slot)?;
         if let Err(fault) = self.log_in(entered, slot, &anchor) {
@@ -69,17 +80,19 @@ impl Login {
         }
         state.logins += 1;
         let epoch = Epoch { generation: entered.generation(), login: state.logins };
-        state.standing = Standing::In { epoch, slot, _anchor: anchor };
+        state.standing = Standing::In { epoch, slot, anchor };
         Ok((slot, epoch))
     }
 
     /// Makes the next [`Login::ensure`] log in again, unless that happened since `seen`.
     pub(crate) fn forget(&self, seen: Epoch) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(state.standing, Standing::In { epoch, .. } if epoch == seen) {
-            // The old anchor is left open on purpose: closing it could log out the login that replaces it.
-            state.standing = Standing::Out;
-        }
+        state.standing = match std::mem::replace(&mut state.standing, Standing::Out) {
+            Standing::In { epoch, anchor, .. } if epoch == seen => {
+                Standing::Stale { generation: epoch.generation, anchor }
+            }
+            other => other,
+        };
     }
 
     fn log_in(&self, entered: &Entered<'_>, slot: Slot, anchor: &Session) -> Result<(), Fault> {
