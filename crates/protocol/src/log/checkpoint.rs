@@ -347,4 +347,4 @@ pub enum NoteError {
 
 #[cfg(test)]
 #[path = "checkpoint_tests.rs"]
-mod tests;
+pub(crate) mod tests;

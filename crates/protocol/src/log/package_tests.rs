@@ -86,12 +86,12 @@ fn every_wrong_package_is_refused_by_name() {
         change(&mut package);
         assert_eq!(log.verify(package), Err(expected));
     };
-    check(0, |p| p.entries[7].leaf.time.0 += 1000, MerkleError::OldRoot.into());
-    check(0, |p| p.entries.swap(1, 2), MerkleError::OldRoot.into());
-    check(0, |p| p.proof[0].0[0] ^= 1, MerkleError::OldRoot.into());
+    check(0, |p| p.entries[7].leaf.time.0 += 1000, MerkleError::Root.into());
+    check(0, |p| p.entries.swap(1, 2), MerkleError::Root.into());
+    check(0, |p| p.proof[0].0[0] ^= 1, MerkleError::Root.into());
     check(0, |p| p.proof.push(NodeHash([0; 32])), MerkleError::ProofLength.into());
     check(0, |p| p.proof.clear(), MerkleError::ProofLength.into());
-    check(0, |p| p.entries.truncate(255), MerkleError::OldRoot.into());
+    check(0, |p| p.entries.truncate(255), MerkleError::ProofLength.into());
     check(256, |p| p.entries.push(bare(300)), PackageError::BeyondCheckpoint { end: 301, size: 300 });
     let package = log.pack(256);
     let early = package.verify(&CONSORTIUM, &LOG, &log.frontier(255), &log.checkpoint);
