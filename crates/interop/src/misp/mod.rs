@@ -28,6 +28,9 @@ impl Format for MispFormat {
     }
 
     fn parse_all(&self, native: &[u8]) -> Result<Vec<Parsed>, ParseError> {
+        if native.trim_ascii_start().starts_with(b"<") {
+            return Err(not_misp("it is XML"));
+        }
         let document = json::parse(native)?;
         events_of(&document)?.into_iter().map(parse_event).collect()
     }
@@ -74,11 +77,21 @@ fn events_of<'d, 'a>(document: &'d Value<'a>) -> Result<Vec<&'d Value<'a>>, Pars
 /// Fields that every event has one of, and no other MISP or STIX document has at its top.
 const EVENT_FIELDS: [&str; 3] = ["info", "threat_level_id", "analysis"];
 
+/// What MISP also sends on its own, and what only its event gives a marking.
+const ELEMENTS: [&str; 8] =
+    ["Attribute", "Object", "ShadowAttribute", "Note", "Opinion", "Relationship", "GalaxyCluster", "EventReport"];
+
 fn single<'d, 'a>(value: &'d Value<'a>) -> Result<&'d Value<'a>, ParseError> {
     match (&value.kind, value.get(WRAPPER)) {
         (Kind::Object(_), Some(Value { kind: Kind::Object(_), .. })) => Ok(value),
         (_, Some(_)) => Err(not_misp("`Event` is not an object")),
         (Kind::Object(_), None) if EVENT_FIELDS.iter().any(|field| value.get(field).is_some()) => Ok(value),
+        (Kind::Object(_), None) if value.get("type").and_then(Value::text).as_deref() == Some("bundle") => {
+            Err(not_misp("it is a STIX bundle"))
+        }
+        (Kind::Object(_), None) if ELEMENTS.iter().any(|element| value.get(element).is_some()) => {
+            Err(not_misp("it holds elements without their event"))
+        }
         (Kind::Object(_), None) => Err(not_misp("neither an `Event` nor the fields of one")),
         _ => Err(not_misp("a member of the list is not an object")),
     }
