@@ -186,7 +186,8 @@ const SIMPLE_FALSE_TRUE_NULL: std::ops::RangeInclusive<u8> = 20..=22;
 
 impl Walker<'_> {
     fn item(&mut self, depth: usize, keep: bool) -> Result<(), CodecError> {
-        if depth > NESTING_DEPTH_MAX {
+        // Levels of items count, the outermost and the innermost scalar among them.
+        if depth >= NESTING_DEPTH_MAX {
             return Err(self.fault(CanonicalFault::Depth));
         }
         self.items += 1;
