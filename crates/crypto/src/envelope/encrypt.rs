@@ -80,7 +80,7 @@ pub enum DirectRecipients<'a> {
 /// [`EncryptError`].
 pub fn encrypt_for_audience(draft: &Draft<'_>, audience: &AudienceKey) -> Result<EncryptedEnvelope, EncryptError> {
     let addressing = Addressing::Audience { audience: *audience.id() };
-    encrypt(draft, addressing, audience.secret_bytes(), |_| Ok(Vec::new()))
+    encrypt(draft, addressing, audience.secret_bytes(), &*random_secret::<32>()?, |_| Ok(Vec::new()))
 }
 
 /// Encrypts an audience key to its members, and the share of the grant under it.
@@ -104,7 +104,7 @@ pub fn encrypt_grant(
     if !grant_share_fits(&share, &addressing, Suite::Hybrid2026.code()) || !share.members.iter().copied().eq(members) {
         return Err(EncryptError::GrantShare);
     }
-    encrypt(draft, addressing, audience.secret_bytes(), |terms| {
+    encrypt(draft, addressing, audience.secret_bytes(), &*random_secret::<32>()?, |terms| {
         let context = |recipient: &Recipient<'_>| grant_context(terms, &stanzas, serial, &recipient.hub);
         padded_stanzas(recipients, audience.secret_bytes(), context)
     })
@@ -125,7 +125,7 @@ pub fn encrypt_direct(
     };
     let stanzas = stanza_terms(roster, count)?;
     let key = random_secret::<STANZA_KEY_BYTES>()?;
-    encrypt(draft, Addressing::Direct { stanzas }, &key, |terms| match recipients {
+    encrypt(draft, Addressing::Direct { stanzas }, &key, &*random_secret::<32>()?, |terms| match recipients {
         DirectRecipients::Padded(hubs) => {
             check_order(hubs)?;
             padded_stanzas(hubs, &key, |recipient| direct_context(terms, &stanzas, recipient.key))
@@ -138,10 +138,11 @@ pub fn encrypt_direct(
 }
 
 /// The order of computation: nothing earlier refers to anything later.
-fn encrypt(
+pub(super) fn encrypt(
     draft: &Draft<'_>,
     addressing: Addressing,
     key: &[u8; 32],
+    random: &[u8; 32],
     make_stanzas: impl FnOnce(&HeaderTerms) -> Result<Vec<Stanza>, EncryptError>,
 ) -> Result<EncryptedEnvelope, EncryptError> {
     let plaintext = plaintext(draft)?;
@@ -151,7 +152,7 @@ fn encrypt(
         suite: Suite::Hybrid2026.code(),
         relay: draft.relay,
         addressing,
-        salt: salt(key, &plaintext)?,
+        salt: salt(random, key, &plaintext),
         padded_bytes: plaintext.padded().len() as u64,
     };
     let prefix = terms.prefix();
@@ -179,10 +180,9 @@ fn plaintext(draft: &Draft<'_>) -> Result<Plaintext, EncryptError> {
 
 /// Fresh randomness, the key and the content together: even a generator that repeats itself (a virtual machine restored
 /// from a snapshot) gives two contents two salts, and so two keys.
-fn salt(key: &[u8; 32], plaintext: &Plaintext) -> Result<[u8; 32], EncryptError> {
-    let random = random_secret::<32>()?;
+fn salt(random: &[u8; 32], key: &[u8; 32], plaintext: &Plaintext) -> [u8; 32] {
     let content = digest(&SHA256, plaintext.content());
-    Ok(domain::SALT.digest(&[random.as_slice(), key, content.as_ref()]))
+    domain::SALT.digest(&[random, key, content.as_ref()])
 }
 
 fn padded_stanzas(

@@ -440,6 +440,37 @@ fn a_direct_envelope_can_be_complained_about_too() {
     assert!(matches!(examine(&envelope.header, &leaf, &envelope.body, &revealed).unwrap(), Finding::InOrder(_)));
 }
 
+/// The worked example of chapter 3, computed anew.
+#[test]
+fn the_specification_example_holds() {
+    let audience = AudienceKey::from_secret_bytes(&[0x0b; 32], &CONSORTIUM, &LOG, SERIAL).unwrap();
+    let opening = opening(b"share");
+    let addressing = cresset_protocol::envelope::Addressing::Audience { audience: *audience.id() };
+    let draft = draft(&opening, b"view");
+    let key = audience.secret_bytes();
+    let EncryptedEnvelope { header, body } =
+        super::encrypt::encrypt(&draft, addressing, key, &[0x0c; 32], |_| Ok(Vec::new())).unwrap();
+    let object_key = audience.object_key(&header).unwrap();
+    let keys = object_key.envelope_keys().unwrap();
+    let chapter = include_str!("../../../../protocol-spec/03-envelope.md");
+    for (name, bytes) in [
+        ("audience id", audience.id().as_bytes().as_slice()),
+        ("salt", &header.terms().salt),
+        ("prefix", &header.prefix()),
+        ("K_obj", object_key.reveal()),
+        ("K_env", keys.key.as_slice()),
+        ("commitment", keys.commitment.as_bytes()),
+        ("first octets", &body[..32]),
+        ("tag", &body[body.len() - 16..]),
+        ("segment root", header.segment_root().as_bytes()),
+        ("wire form", &header.to_wire()),
+        ("X", header.digest().as_bytes()),
+    ] {
+        let line = format!("{name:<13}{}\n", data_encoding::HEXLOWER.encode(bytes));
+        assert!(chapter.contains(&line), "chapter 3 lacks this line:\n{line}");
+    }
+}
+
 #[test]
 fn debug_shows_no_secret() {
     let key = AudienceKey::from_secret_bytes(&[0xab; 32], &CONSORTIUM, &LOG, SERIAL).unwrap();
