@@ -1,5 +1,7 @@
 //! MISP events end to end: parse, commit, disclose, verify, rebuild.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
