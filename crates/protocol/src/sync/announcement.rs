@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use crate::codec::{self, CodecError};
-use crate::envelope::header::EnvelopeHeader;
+use crate::envelope::EnvelopeHeader;
 use crate::ids::{LeafIndex, LogId, NodeHash, TreeSize};
 use crate::limits::{
     FLUSH_LEAVES_MAX, FRAME_BYTES_MAX, INLINE_ENVELOPE_BYTES_MAX, INLINE_TOTAL_BYTES_MAX, PROOF_HASHES_MAX,
