@@ -153,8 +153,9 @@ fn mtc_accumulated_hashes() {
     check("covering", covering, "7fd9c8b926e9d2b5cf831560e8ce295a5ef97ad5c5ede4ea0dea28a8c8fc8bb0");
 }
 
-/// One vector. Some use placeholder roots that are not 32 bytes: our types refuse those (`strict`). Since such cases
-/// are about equality only, they run a second time with each placeholder replaced by a digest of it.
+/// One vector. Some use placeholder hashes that are not 32 bytes: our types refuse those (`strict`), which settles the
+/// cases that expect an error. The few that expect success are about equality only: they run a second time with each
+/// placeholder replaced by a digest of it.
 struct Case {
     value: Value,
     strict: bool,
@@ -202,6 +203,9 @@ fn check_folder(name: &str, expected_files: usize, verify: impl Fn(&Case) -> Res
         let mut case = Case { value, strict: true };
         if case.has_placeholders() {
             assert!(verify(&case).is_err(), "{}: a hash that is not 32 bytes was accepted", file.display());
+            if !valid {
+                continue;
+            }
             case.strict = false;
         }
         let verdict = verify(&case);
