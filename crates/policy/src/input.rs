@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cresset_protocol::codec;
 use cresset_protocol::domain;
+use cresset_protocol::envelope::Relay;
 use cresset_protocol::ids::{Country, GroupId, HubId, UnixSeconds};
 use cresset_protocol::membership::roster::HubStatus;
 use cresset_protocol::object::marking::{HeldReason, IdentifierRole, Marking, Pap, Tlp};
@@ -184,6 +185,16 @@ impl CarrierScope {
             Self::Nobody => "nobody",
             Self::Eea => "EU/EEA hubs",
             Self::All => "all members",
+        }
+    }
+}
+
+impl From<CarrierScope> for Relay {
+    fn from(scope: CarrierScope) -> Self {
+        match scope {
+            CarrierScope::Nobody => Self::Nobody,
+            CarrierScope::Eea => Self::Europe,
+            CarrierScope::All => Self::Members,
         }
     }
 }
