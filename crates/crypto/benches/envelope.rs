@@ -2,20 +2,21 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cresset_crypto::envelope::{AudienceKey, Draft, encrypt_for_audience, open_for_audience};
 use cresset_crypto::{EncryptionKeyPair, hpke_open, hpke_seal};
 use cresset_protocol::envelope::Relay;
 use cresset_protocol::ids::{Binding, ConsortiumId, GrantSerial, LogId, UnixSeconds};
 use cresset_protocol::log::leaf::{Leaf, LeafFlags, LeafKind};
 use cresset_protocol::log::record::{Blinding, Opening};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn envelopes(criterion: &mut Criterion) {
     let (consortium, log) = (ConsortiumId([1; 32]), LogId([2; 32]));
     let audience = AudienceKey::generate(&consortium, &log, GrantSerial(1)).expect("randomness");
     let opening = Opening { r: Blinding::new([3; 32]), share: vec![4; 200], inner_mac: [5; 32] };
     let payload = vec![6; 1000];
-    let draft = Draft { consortium: &consortium, log: &log, relay: Relay::Europe, opening: &opening, payload: &payload };
+    let draft =
+        Draft { consortium: &consortium, log: &log, relay: Relay::Europe, opening: &opening, payload: &payload };
     let envelope = encrypt_for_audience(&draft, &audience).expect("encryption");
     let flags = LeafFlags { header_follows: true, ..LeafFlags::default() };
     let leaf = Leaf {

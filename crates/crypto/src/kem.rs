@@ -104,7 +104,12 @@ pub fn hpke_seal(key: &EncryptionPublicKey, info: &[u8], aad: &[u8], plaintext: 
 ///
 /// # Errors
 /// [`HpkeError::Open`] for a wrong key, info, aad or any changed byte: they cannot be told apart.
-pub fn hpke_open(pair: &EncryptionKeyPair, info: &[u8], aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HpkeError> {
+pub fn hpke_open(
+    pair: &EncryptionKeyPair,
+    info: &[u8],
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, HpkeError> {
     let (encapped, ciphertext) = sealed.split_at_checked(EncryptionPublicKey::LEN).ok_or(HpkeError::Open)?;
     let encapped = EncappedKey::from_bytes(encapped).map_err(|_| HpkeError::Open)?;
     hpke::single_shot_open::<AesGcm256, HkdfSha384, MlKem1024P384>(

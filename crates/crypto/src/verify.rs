@@ -2,7 +2,8 @@
 
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, ML_DSA_65, ML_DSA_87, UnparsedPublicKey};
 use cresset_protocol::signing::{
-    MlDsa65PublicKey, MlDsa65Signature, MlDsa87PublicKey, MlDsa87Signature, P384PublicKey, P384Signature, SignatureVerifier,
+    MlDsa65PublicKey, MlDsa65Signature, MlDsa87PublicKey, MlDsa87Signature, P384PublicKey, P384Signature,
+    SignatureVerifier,
 };
 
 /// The product's [`SignatureVerifier`]. Stateless; hybrid rules are `cresset_protocol::signing`'s.
@@ -14,7 +15,9 @@ impl SignatureVerifier for Verifier {
         // Both s and n - s verify under plain ECDSA. One of the two is refused, so that a signature has one encoding and
         // a digest over signed bytes cannot be varied by a third party.
         is_low_s(signature.as_bytes())
-            && UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key.as_bytes()).verify(message, signature.as_bytes()).is_ok()
+            && UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key.as_bytes())
+                .verify(message, signature.as_bytes())
+                .is_ok()
     }
 
     fn verify_ml_dsa_65(&self, key: &MlDsa65PublicKey, message: &[u8], signature: &MlDsa65Signature) -> bool {
@@ -40,9 +43,9 @@ const SCALAR_BYTES: usize = 48;
 
 /// Order n of P-384 (SP 800-186 section 3.2.1.4).
 const ORDER: [u8; SCALAR_BYTES] = [
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a,
-    0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0,
+    0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
 ];
 
 /// s <= n - s, that is s <= floor(n / 2). Signatures are public: no need for constant time.
@@ -86,7 +89,10 @@ mod tests {
             let mut high = <[u8; 96]>::try_from(low.as_bytes()).unwrap();
             let s: [u8; 48] = high[48..].try_into().unwrap();
             high[48..].copy_from_slice(&subtract(&ORDER, &s));
-            assert!(!Verifier.verify_p384(&key, b"m", &high.into()), "the negative of s is another encoding of one signature");
+            assert!(
+                !Verifier.verify_p384(&key, b"m", &high.into()),
+                "the negative of s is another encoding of one signature"
+            );
         }
     }
 

@@ -15,7 +15,8 @@ use aws_lc_rs::hkdf::{HKDF_SHA384, KeyType, Salt};
 use aws_lc_rs::kem::{DecapsulationKey, EncapsulationKey, ML_KEM_1024};
 use cresset_crypto::{Verifier, normalise_p384};
 use cresset_protocol::signing::{
-    MlDsa65PublicKey, MlDsa65Signature, MlDsa87PublicKey, MlDsa87Signature, P384PublicKey, P384Signature, SignatureVerifier,
+    MlDsa65PublicKey, MlDsa65Signature, MlDsa87PublicKey, MlDsa87Signature, P384PublicKey, P384Signature,
+    SignatureVerifier,
 };
 use hpke::kem::MlKem1024;
 use hpke::rand_core::{TryCryptoRng, TryRng};
@@ -56,7 +57,8 @@ fn ml_dsa<P: ml_dsa::MlDsaParams>(file: &str, at_least: usize, verify: impl Fn(&
 }
 
 fn second_ml_dsa<P: ml_dsa::MlDsaParams>(key: &[u8], message: &[u8], context: &[u8], signature: &[u8]) -> bool {
-    let (Ok(key), Ok(signature)) = (ml_dsa::EncodedVerifyingKey::<P>::try_from(key), ml_dsa::Signature::<P>::try_from(signature))
+    let (Ok(key), Ok(signature)) =
+        (ml_dsa::EncodedVerifyingKey::<P>::try_from(key), ml_dsa::Signature::<P>::try_from(signature))
     else {
         return false;
     };
@@ -196,7 +198,8 @@ fn aes_256_gcm() {
         if result.is_ok() {
             assert_eq!(opened, message, "{case}");
             let mut sealed = (vec![0; message.len()], [0; 16]);
-            key.seal_out_of_place_scatter(nonce(), Aad::from(&aad), &message, &mut sealed.0, &[], &mut sealed.1).unwrap();
+            key.seal_out_of_place_scatter(nonce(), Aad::from(&aad), &message, &mut sealed.0, &[], &mut sealed.1)
+                .unwrap();
             assert_eq!((sealed.0, sealed.1.to_vec()), (ciphertext, tag), "{case}");
         }
         run += 1;

@@ -17,7 +17,8 @@ fn appendix_a_is_split_as_the_profile_says() {
         let other_simple = matches!(bytes[0], 0xe0..=0xf3 | 0xf7 | 0xf8);
         let tagged = bytes[0] >> 5 == 6;
         // None of the public cases holds 0x1f in an additional-information position except as indefinite length.
-        let indefinite = bytes.contains(&0x9f) || bytes.contains(&0xbf) || bytes.contains(&0x5f) || bytes.contains(&0x7f);
+        let indefinite =
+            bytes.contains(&0x9f) || bytes.contains(&0xbf) || bytes.contains(&0x5f) || bytes.contains(&0x7f);
         let in_profile = !(floating || other_simple || tagged || indefinite);
         assert_eq!(check_canonical(&bytes).is_ok(), in_profile, "{text}");
         *(if in_profile { &mut accepted } else { &mut refused }) += 1;

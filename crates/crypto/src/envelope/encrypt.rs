@@ -4,8 +4,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use cresset_protocol::codec::{self, CodecError};
 use cresset_protocol::domain;
 use cresset_protocol::envelope::{
-    Addressing, Content, ContentError, EnvelopeHeader, HeaderError, HeaderTerms, KeyGrantShare, LayoutError, Plaintext, Relay,
-    STANZA_KEY_BYTES, SegmentDigests, Stanza, StanzaTerms, direct_context, grant_context,
+    Addressing, Content, ContentError, EnvelopeHeader, HeaderError, HeaderTerms, KeyGrantShare, LayoutError, Plaintext,
+    Relay, STANZA_KEY_BYTES, SegmentDigests, Stanza, StanzaTerms, direct_context, grant_context,
 };
 use cresset_protocol::ids::{ConsortiumId, HubId, KeyPeriod, LogId, RosterDigest, RosterVersion};
 use cresset_protocol::limits::STANZAS_MAX;

@@ -112,7 +112,8 @@ impl ObjectKey {
 
     /// K_env and the commitment to it.
     pub(super) fn envelope_keys(&self) -> Result<EnvelopeKeys, KeyDerivationError> {
-        let okm = hkdf_expand::<64>(&self.0, &[domain::ENVELOPE_KEY.as_bytes()]).ok_or(KeyDerivationError::Derivation)?;
+        let okm =
+            hkdf_expand::<64>(&self.0, &[domain::ENVELOPE_KEY.as_bytes()]).ok_or(KeyDerivationError::Derivation)?;
         let (key, commitment) = okm.split_first_chunk::<32>().ok_or(KeyDerivationError::Derivation)?;
         let commitment = KeyCommitment::try_from(commitment).map_err(|_| KeyDerivationError::Derivation)?;
         Ok(EnvelopeKeys { key: Zeroizing::new(*key), commitment })

@@ -15,7 +15,8 @@ mod open;
 
 pub use complaint::{Finding, examine};
 pub use encrypt::{
-    DirectRecipients, Draft, EncryptError, EncryptedEnvelope, Recipient, RosterTerms, encrypt_direct, encrypt_for_audience, encrypt_grant,
+    DirectRecipients, Draft, EncryptError, EncryptedEnvelope, Recipient, RosterTerms, encrypt_direct,
+    encrypt_for_audience, encrypt_grant,
 };
 pub use keys::{AudienceKey, KeyDerivationError, ObjectKey};
 pub use open::{

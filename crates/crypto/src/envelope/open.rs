@@ -2,8 +2,8 @@
 
 use cresset_protocol::codec;
 use cresset_protocol::envelope::{
-    Addressing, ContentError, EnvelopeHeader, EnvelopeKind, HeaderError, KeyGrantShare, LayoutError, STANZA_BYTES, Stanza,
-    StanzaTerms, direct_context, grant_context, parse_plaintext, stanza_position,
+    Addressing, ContentError, EnvelopeHeader, EnvelopeKind, HeaderError, KeyGrantShare, LayoutError, STANZA_BYTES,
+    Stanza, StanzaTerms, direct_context, grant_context, parse_plaintext, stanza_position,
 };
 use cresset_protocol::ids::{AudienceId, HubId};
 use cresset_protocol::log::leaf::{Leaf, LeafKind};
@@ -61,9 +61,7 @@ pub fn open_for_audience(
 ) -> Result<OpenedEnvelope, OpenError> {
     let received = Received::check(header, leaf, body)?;
     match header.terms().addressing {
-        Addressing::Audience { audience: id } if id == *audience.id() => {
-            received.open(&audience.object_key(header)?)
-        }
+        Addressing::Audience { audience: id } if id == *audience.id() => received.open(&audience.object_key(header)?),
         Addressing::Audience { audience: id } => Err(OpenError::OtherAudience(id)),
         _ => Err(OpenError::Kind(header.kind())),
     }

@@ -5,7 +5,8 @@ use cresset_protocol::envelope::{
     EnvelopeHeader, HeaderError, HeaderTerms, KeyGrantShare, LayoutError, Relay, STANZA_BYTES, SegmentDigests,
 };
 use cresset_protocol::ids::{
-    Binding, ConsortiumId, GrantSerial, HubId, KeyCommitment, KeyPeriod, LogId, RosterDigest, RosterVersion, SegmentRoot, UnixSeconds,
+    Binding, ConsortiumId, GrantSerial, HubId, KeyCommitment, KeyPeriod, LogId, RosterDigest, RosterVersion,
+    SegmentRoot, UnixSeconds,
 };
 use cresset_protocol::log::leaf::{Leaf, LeafFlags, LeafKind};
 use cresset_protocol::log::record::{Blinding, Opening};
@@ -229,7 +230,10 @@ struct Hubs {
 
 impl Hubs {
     fn new() -> Self {
-        Self { ids: [1, 2, 3, 4].map(|n| HubId([n; 16])), pairs: [0; 4].map(|_| EncryptionKeyPair::generate().unwrap()) }
+        Self {
+            ids: [1, 2, 3, 4].map(|n| HubId([n; 16])),
+            pairs: [0; 4].map(|_| EncryptionKeyPair::generate().unwrap()),
+        }
     }
 
     fn recipients(&self) -> Vec<Recipient<'_>> {
@@ -284,7 +288,8 @@ fn members_get_the_key_and_nobody_else() {
     for outside in 2..4 {
         assert_eq!(grant.open(outside).unwrap_err(), OpenError::NotAddressed);
     }
-    let stranger = open_grant(&grant.header, &grant.leaf, &grant.body, &grant.hubs.ids, &HubId([9; 16]), &grant.hubs.pairs[0]);
+    let stranger =
+        open_grant(&grant.header, &grant.leaf, &grant.body, &grant.hubs.ids, &HubId([9; 16]), &grant.hubs.pairs[0]);
     assert_eq!(stranger.unwrap_err(), OpenError::NotAddressed);
 }
 
@@ -356,8 +361,14 @@ fn a_grant_is_made_only_as_its_share_says() {
     };
     let share = grant_share(&audience);
     let recipients = hubs.recipients();
-    assert_eq!(make(KeyGrantShare { serial: GrantSerial(6), ..share.clone() }, &recipients), Err(EncryptError::GrantShare));
-    assert_eq!(make(KeyGrantShare { members: BTreeSet::new(), ..share.clone() }, &recipients), Err(EncryptError::GrantShare));
+    assert_eq!(
+        make(KeyGrantShare { serial: GrantSerial(6), ..share.clone() }, &recipients),
+        Err(EncryptError::GrantShare)
+    );
+    assert_eq!(
+        make(KeyGrantShare { members: BTreeSet::new(), ..share.clone() }, &recipients),
+        Err(EncryptError::GrantShare)
+    );
     let reversed: Vec<_> = recipients.iter().rev().copied().collect();
     assert_eq!(make(share.clone(), &reversed), Err(EncryptError::Order));
     assert_eq!(make(share.clone(), &[recipients[0], recipients[0]]), Err(EncryptError::Order));

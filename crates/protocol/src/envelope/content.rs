@@ -99,7 +99,8 @@ fn parse_content(content: &[u8]) -> Result<Content<'_>, ContentError> {
     let blinding: &[u8; 32] = decoder.bytes().map_err(shape)?.try_into().map_err(|_| ContentError::Shape)?;
     let inner_mac: &[u8; 32] = decoder.bytes().map_err(shape)?.try_into().map_err(|_| ContentError::Shape)?;
     let payload = decoder.bytes().map_err(shape)?;
-    let shortest = 1 + [share, blinding, inner_mac, payload].iter().map(|part| head_bytes(part.len()) + part.len()).sum::<usize>();
+    let shortest =
+        1 + [share, blinding, inner_mac, payload].iter().map(|part| head_bytes(part.len()) + part.len()).sum::<usize>();
     if decoder.position() != content.len() || content.len() != shortest {
         return Err(ContentError::Shape);
     }

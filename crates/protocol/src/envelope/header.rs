@@ -8,8 +8,8 @@ use super::wire::{self, Extensions, HeaderMap};
 use crate::codec::CodecError;
 use crate::domain;
 use crate::ids::{
-    AudienceId, Binding, ConsortiumId, GrantSerial, HeaderDigest, KeyCommitment, KeyPeriod, LogId, RosterDigest, RosterVersion,
-    SegmentRoot,
+    AudienceId, Binding, ConsortiumId, GrantSerial, HeaderDigest, KeyCommitment, KeyPeriod, LogId, RosterDigest,
+    RosterVersion, SegmentRoot,
 };
 use crate::limits::{OBJECT_BYTES_MAX, SEGMENT_BYTES, STANZAS_MAX};
 use crate::log::leaf::Leaf;
@@ -303,7 +303,12 @@ impl EnvelopeHeader {
         Ok(parts)
     }
 
-    fn from_map(map: &HeaderMap, extensions: Extensions, consortium: ConsortiumId, log: LogId) -> Result<Self, HeaderError> {
+    fn from_map(
+        map: &HeaderMap,
+        extensions: Extensions,
+        consortium: ConsortiumId,
+        log: LogId,
+    ) -> Result<Self, HeaderError> {
         let (Some(commitment), Some(segment_root)) = (map.commitment, map.segment_root) else {
             return Err(HeaderError::Keys);
         };

@@ -6,7 +6,12 @@ const CONSORTIUM: ConsortiumId = ConsortiumId([1; 32]);
 const LOG: LogId = LogId([2; 32]);
 
 fn stanza_terms() -> StanzaTerms {
-    StanzaTerms { roster_version: RosterVersion(7), roster_digest: RosterDigest([8; 32]), period: KeyPeriod(9), count: 3 }
+    StanzaTerms {
+        roster_version: RosterVersion(7),
+        roster_digest: RosterDigest([8; 32]),
+        period: KeyPeriod(9),
+        count: 3,
+    }
 }
 
 fn header(addressing: Addressing) -> EnvelopeHeader {
@@ -76,7 +81,8 @@ fn every_flipped_byte_is_refused_or_unbinds() {
         for at in 0..wire.len() {
             let mut flipped = wire.clone();
             flipped[at] ^= 1;
-            let bound = EnvelopeHeader::from_wire(&flipped, &CONSORTIUM, &LOG).and_then(|header| header.check_bound_by(&leaf));
+            let bound =
+                EnvelopeHeader::from_wire(&flipped, &CONSORTIUM, &LOG).and_then(|header| header.check_bound_by(&leaf));
             assert!(bound.is_err(), "byte {at}");
         }
         for end in 0..wire.len() {

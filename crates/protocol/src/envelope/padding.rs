@@ -20,7 +20,9 @@ mod tests {
 
     #[test]
     fn known_lengths() {
-        for (len, padded) in [(0, 512), (512, 512), (513, 544), (1000, 1024), (1025, 1088), (65_536, 65_536), (65_537, 67_584)] {
+        for (len, padded) in
+            [(0, 512), (512, 512), (513, 544), (1000, 1024), (1025, 1088), (65_536, 65_536), (65_537, 67_584)]
+        {
             assert_eq!(padme(len), Some(padded), "{len}");
         }
         assert_eq!(padme(u64::MAX), None);

@@ -4,7 +4,9 @@ use minicbor::{Decode, Encode};
 
 use super::header::HeaderError;
 use crate::codec::{self, Canonical};
-use crate::ids::{AudienceId, ConsortiumId, GrantSerial, KeyCommitment, KeyPeriod, LogId, RosterDigest, RosterVersion, SegmentRoot};
+use crate::ids::{
+    AudienceId, ConsortiumId, GrantSerial, KeyCommitment, KeyPeriod, LogId, RosterDigest, RosterVersion, SegmentRoot,
+};
 use crate::limits::HEADER_BYTES_MAX;
 
 /// Full form: all keys of the kind. Wire form: without 0 and 1. Prefix: without 14 and 15.
