@@ -1,0 +1,14 @@
+//! The hub daemon as a library, so that the binary and the test network embed the same node.
+//!
+//! [`transport`] makes authenticated sessions between hubs, [`network`] runs the protocols over them.
+//!
+//! Invariants: nothing classical between hubs; whatever a peer sends is bounded by a named limit before it is looked at;
+//! a peer cannot cause a panic.
+//!
+//! Deliberately absent: storage formats, decisions, cryptography. Those are the crates'.
+
+#![warn(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
+
+pub mod network;
+pub mod transport;
