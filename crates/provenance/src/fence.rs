@@ -131,6 +131,20 @@ mod tests {
     }
 
     #[test]
+    fn the_file_has_the_bytes_of_the_specification() {
+        let dir = tempfile::tempdir().unwrap();
+        let fence = Fence::open(dir.path(), &origin("at.example")).unwrap();
+        let head = Head { size: TreeSize(7), root: NodeHash([7; 32]) };
+        fence.compare_and_swap(None, &FenceValue { generation: 1, head, boot: BootId([9; 16]) }).unwrap();
+        let expected = format!(
+            "a2007161742e6578616d706c652f70726f762f3101a3000101a20007015820{}0250{}",
+            "07".repeat(32),
+            "09".repeat(16)
+        );
+        assert_eq!(data_encoding::HEXLOWER.encode(&std::fs::read(fence.path()).unwrap()), expected);
+    }
+
+    #[test]
     fn a_second_writer_is_refused_at_start() {
         let dir = tempfile::tempdir().unwrap();
         let _first = Fence::open(dir.path(), &origin("at.example")).unwrap();

@@ -177,3 +177,21 @@ fn migrate(from: u32, _db: &Db, _batch: &mut crate::db::Batch<'_>) -> Result<()>
         _ => Err(StoreError::Inconsistent { what: "schema version" }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_schema_is_refused_and_the_own_one_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::default();
+        let store = Store::create(dir.path(), &options).unwrap();
+        let mut batch = store.db.batch();
+        batch.put(Cf::Meta, SCHEMA_KEY, (SCHEMA_VERSION + 1).to_be_bytes());
+        batch.commit().unwrap();
+        drop(store);
+        let newer = Store::open(dir.path(), &options);
+        assert!(matches!(newer, Err(StoreError::NewerSchema { found, known }) if found == SCHEMA_VERSION + 1 && known == SCHEMA_VERSION));
+    }
+}

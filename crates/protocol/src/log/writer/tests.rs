@@ -15,10 +15,12 @@ fn tag(key: &[u8], message: &[u8]) -> u8 {
 
 impl SignatureVerifier for HashVerifier {
     fn verify_p384(&self, key: &P384PublicKey, message: &[u8], signature: &P384Signature) -> bool {
-        signature.as_bytes().iter().all(|byte| *byte == tag(key.as_bytes(), message))
+        let tag = tag(key.as_bytes(), message);
+        signature.as_bytes().iter().all(|byte| *byte == tag)
     }
     fn verify_ml_dsa_65(&self, key: &MlDsa65PublicKey, message: &[u8], signature: &MlDsa65Signature) -> bool {
-        signature.as_bytes().iter().all(|byte| *byte == tag(key.as_bytes(), message))
+        let tag = tag(key.as_bytes(), message);
+        signature.as_bytes().iter().all(|byte| *byte == tag)
     }
     fn verify_ml_dsa_87(&self, _: &MlDsa87PublicKey, _: &[u8], _: &MlDsa87Signature) -> bool {
         false
