@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use super::hello::{Authenticated, EXPORTER_BYTES, EXPORTER_LABEL, Hello, HelloAgreed, HelloError, Role};
 use super::membership::MembershipReader;
 use super::tls::{ALPN, TlsConfigs, TlsError, spki_digest};
+use super::verifier::CertificateRefused;
 
 /// Everything that a handshake needs, shared by all of them.
 pub(crate) struct Handshaker {
@@ -144,7 +145,10 @@ async fn read_frame<R: AsyncRead + Unpin>(stream: &mut R) -> Result<Vec<u8>, Han
 pub enum HandshakeError {
     /// TCP or TLS failed; the source says which alert or rule.
     #[error("the TLS handshake failed")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+    /// We refuse the peer's certificate.
+    #[error("the peer's certificate is refused")]
+    Certificate(#[source] CertificateRefused),
     /// The peer's certificate cannot be read again.
     #[error("the peer's certificate is unusable")]
     Tls(#[from] TlsError),
@@ -169,4 +173,13 @@ pub enum HandshakeError {
     /// Took longer than the limit.
     #[error("the handshake took too long")]
     TimedOut,
+}
+
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> Self {
+        match CertificateRefused::in_io_error(&error) {
+            Some(refused) => Self::Certificate(refused),
+            None => Self::Io(error),
+        }
+    }
 }

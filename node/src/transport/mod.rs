@@ -36,8 +36,10 @@ pub use hello::{
 pub use membership::{
     Member, Membership, MembershipError, MembershipReader, SUPPORTED_VERSIONS, key_of_peer, peer_id,
 };
+pub use profile::ProfileError;
 pub(crate) use sessions::Sessions;
 pub use tls::{ALPN, Clock, TlsError, TlsIdentity, spki_digest};
+pub use verifier::CertificateRefused;
 
 /// Who we are on the wire.
 #[derive(Clone)]

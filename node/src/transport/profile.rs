@@ -1,6 +1,6 @@
 //! Our certificate profile, on top of the path that webpki builds (which alone is no policy).
 
-use const_oid_strings::*;
+use self::oid::{CLIENT_AUTH, EC_PUBLIC_KEY, SECP384R1, SERVER_AUTH};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -57,7 +57,7 @@ fn check_key(spki: &x509_cert::spki::SubjectPublicKeyInfoOwned) -> Result<(), Pr
 }
 
 /// Object identifiers, from RFC 5280 and RFC 5480.
-mod const_oid_strings {
+mod oid {
     use x509_cert::der::asn1::ObjectIdentifier;
     pub(super) const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     pub(super) const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
@@ -67,21 +67,30 @@ mod const_oid_strings {
 
 /// The rule of the certificate profile that a certificate breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ProfileError {
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Not DER, or not X.509.
     #[error("the certificate cannot be parsed")]
     Encoding,
+    /// Version 1 or 2.
     #[error("the certificate is not of version 3")]
     Version,
+    /// Another algorithm or curve.
     #[error("the certificate's key is not on P-384")]
     Key,
+    /// Too early or too late.
     #[error("the certificate is not in force")]
     Validity,
+    /// None, another, or several names.
     #[error("the certificate does not name exactly the domain of the hub")]
     Name,
+    /// Missing or surplus purposes.
     #[error("the certificate's extended key usage is not server and client authentication")]
     ExtendedKeyUsage,
+    /// Missing or surplus usages.
     #[error("the certificate's key usage is not digitalSignature alone")]
     KeyUsage,
+    /// A CA's key must never speak for a hub.
     #[error("the certificate is a CA's")]
     BasicConstraints,
 }

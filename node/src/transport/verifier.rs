@@ -44,19 +44,19 @@ impl PeerVerifier {
     ) -> Result<(), Error> {
         let membership = self.membership.borrow().clone();
         if intermediates.len() >= CERTIFICATE_CHAIN_MAX {
-            return Err(refuse(Refused::ChainTooLong));
+            return Err(refuse(CertificateRefused::ChainTooLong));
         }
         let certificate = EndEntityCert::try_from(leaf).map_err(|_| bad_encoding())?;
         // The roster lookup is a hash and a map; the path costs two signature checks. Cheapest first.
         let key = SpkiDigest(sha256(&certificate.subject_public_key_info()));
-        let member = membership.by_key(&key).ok_or_else(|| refuse(Refused::NotInRoster))?;
+        let member = membership.by_key(&key).ok_or_else(|| refuse(CertificateRefused::NotInRoster))?;
         if !member.may_connect() {
-            return Err(refuse(Refused::NotAdmitted));
+            return Err(refuse(CertificateRefused::NotAdmitted));
         }
-        profile::check(leaf, &member.domain, now).map_err(|rule| refuse(Refused::Profile(rule)))?;
+        profile::check(leaf, &member.domain, now).map_err(|rule| refuse(CertificateRefused::Profile(rule)))?;
         certificate
             .verify_for_usage(ALL, membership.anchors(), intermediates, now, usage, None, None)
-            .map_err(|_| refuse(Refused::Chain))?;
+            .map_err(|_| refuse(CertificateRefused::Chain))?;
         Ok(())
     }
 }
@@ -139,22 +139,38 @@ impl fmt::Debug for PeerVerifier {
     }
 }
 
-/// Why a certificate is refused.
+/// Why a peer's certificate is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+#[non_exhaustive]
+pub enum CertificateRefused {
+    /// More certificates than [`CERTIFICATE_CHAIN_MAX`].
     #[error("the peer's certificate chain is too long")]
     ChainTooLong,
+    /// The key belongs to no hub of the newest roster.
     #[error("the peer's TLS key is not in the roster")]
     NotInRoster,
+    /// The hub may not connect any more.
     #[error("the peer's hub was removed or has left")]
     NotAdmitted,
+    /// Against our certificate profile.
     #[error(transparent)]
     Profile(ProfileError),
+    /// No path to the root that the roster names.
     #[error("the peer's certificate does not chain to the consortium's root")]
     Chain,
 }
 
-fn refuse(reason: Refused) -> Error {
+impl CertificateRefused {
+    /// Finds our own verdict again in the error that rustls made of it.
+    pub(crate) fn in_io_error(error: &std::io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref::<Error>()? {
+            Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref::<Self>().copied(),
+            _ => None,
+        }
+    }
+}
+
+fn refuse(reason: CertificateRefused) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
 }
 
