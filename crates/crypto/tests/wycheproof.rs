@@ -5,6 +5,8 @@
 //! refused keys run through both); P-384 points in DER with explicit parameters or compressed (TLS and HPKE carry only
 //! uncompressed points, which is all that the product parses); AES-GCM with keys or nonces of other sizes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::convert::Infallible;
 use std::io::Read;
 use std::path::PathBuf;

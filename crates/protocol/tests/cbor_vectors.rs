@@ -1,5 +1,7 @@
 //! The public CBOR vectors through the codec: `$CRESSET_TEST_DATA/vectors/cbor`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use cresset_protocol::codec::check_canonical;
