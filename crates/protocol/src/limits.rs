@@ -175,3 +175,5 @@ pub const BUNDLE_MANIFEST_BYTES_MAX: usize = 128 << 20;
 pub const BUNDLE_FILE_BYTES_MAX: usize = 512 << 20;
 /// Ranges in one request of the envelopes protocol.
 pub const ENVELOPE_RANGES_PER_REQUEST_MAX: usize = 256;
+/// Audit part of a slot leaf: its statements with their seed.
+pub const SLOT_AUDIT_BYTES_MAX: usize = RELEASE_AUDIT_BYTES_MAX;

@@ -178,6 +178,15 @@ pub struct BundleManifest {
     pub files: Vec<BundledFile>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+struct SealedManifest {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    manifest: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    digest: [u8; 32],
+}
+
 /// One log of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -229,17 +238,24 @@ pub fn file_digest(content: &[u8]) -> [u8; 32] {
 }
 
 impl BundleManifest {
-    /// The one encoding.
+    /// The one encoding: `[canonical manifest, its digest]`. The seal shows damage of the one file that no other digests;
+    /// against forgery it proves no more than any list of digests does.
     pub fn to_bytes(&self) -> Vec<u8> {
-        codec::encode(self)
+        let manifest = codec::encode(self);
+        let digest = file_digest(&manifest);
+        codec::encode(&SealedManifest { manifest, digest })
     }
 
-    /// Decodes a manifest and checks order, paths and version.
+    /// Decodes a manifest and checks seal, order, paths and version.
     ///
     /// # Errors
     /// A [`BundleError`]; among others for a path that could lead out of the bundle.
     pub fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
-        let manifest: Self = codec::decode(bytes, BUNDLE_MANIFEST_BYTES_MAX)?;
+        let sealed: SealedManifest = codec::decode(bytes, BUNDLE_MANIFEST_BYTES_MAX)?;
+        if sealed.digest != file_digest(&sealed.manifest) {
+            return Err(BundleError::Seal);
+        }
+        let manifest: Self = codec::decode(&sealed.manifest, BUNDLE_MANIFEST_BYTES_MAX)?;
         if manifest.layout != LAYOUT_VERSION {
             return Err(BundleError::Layout(manifest.layout));
         }
@@ -297,6 +313,9 @@ pub enum BundleError {
     /// A path with anything but plain names.
     #[error("`{0}` is no path of a bundle")]
     Path(String),
+    /// The manifest was altered after it was made.
+    #[error("manifest is not the one that was sealed")]
+    Seal,
     /// Files or logs out of order or doubled.
     #[error("manifest is out of order")]
     Order,

@@ -93,3 +93,13 @@ fn every_wrong_manifest_is_refused_by_name() {
     }
     assert!(matches!(BundleManifest::decode(&[0xa0]), Err(BundleError::Codec(_))));
 }
+
+#[test]
+fn a_manifest_altered_anywhere_is_refused() {
+    let bytes = manifest().to_bytes();
+    for at in 0..bytes.len() {
+        let mut altered = bytes.clone();
+        altered[at] ^= 1;
+        assert!(BundleManifest::decode(&altered).is_err(), "octet {at}");
+    }
+}

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::codec::{self, CodecError};
 use crate::domain;
 use crate::ids::{ConsortiumId, LeafIndex, LogId, NodeHash, TreeSize, UnixSeconds};
-use crate::limits::{PROOF_HASHES_MAX, SHARE_BYTES_MAX, SLOT_RECEIPT_BYTES_MAX, SLOT_STATEMENTS_MAX};
+use crate::limits::{PROOF_HASHES_MAX, SHARE_BYTES_MAX, SLOT_AUDIT_BYTES_MAX, SLOT_RECEIPT_BYTES_MAX, SLOT_STATEMENTS_MAX};
 use crate::log::kinds::{KindTag, RecordKind};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{MemoryTree, MerkleError, ProveError, leaf_hash, prove_inclusion, verify_inclusion};
@@ -131,6 +131,41 @@ pub struct SlotShare {
     /// Statements and padding: a power of two.
     #[n(4)]
     pub padded_count: u64,
+}
+
+/// Audit part of a slot leaf: from it the auditor builds the slot again and compares the share.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SlotAudit {
+    /// Seed of the salts.
+    #[n(0)]
+    pub seed: Blinding,
+    /// The statements, in the order in which they were given to [`Slot::build`].
+    #[n(1)]
+    pub statements: Vec<Statement>,
+}
+
+impl SlotAudit {
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Decodes canonical bytes.
+    ///
+    /// # Errors
+    /// Anything but the one encoding, or over the limit.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SlotError> {
+        Ok(codec::decode(bytes, SLOT_AUDIT_BYTES_MAX)?)
+    }
+
+    /// The slot that begins at `start`.
+    ///
+    /// # Errors
+    /// As [`Slot::build`].
+    pub fn slot(&self, start: UnixSeconds) -> Result<Slot, SlotError> {
+        Slot::build(start, &self.seed, self.statements.clone())
+    }
 }
 
 /// A slot being closed: its statements with salts and their tree.

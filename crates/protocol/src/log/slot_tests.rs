@@ -96,3 +96,17 @@ fn a_share_must_be_of_a_slot_and_padded() {
     leaf.commitment = receipt.opening.commitment(&CONSORTIUM, &OWN, leaf.kind, leaf.flags);
     assert!(matches!(receipt.verify(&CONSORTIUM, &leaf), Err(SlotError::Codec(_))));
 }
+
+#[test]
+fn statements_are_flat_arrays_without_trailing_nulls() {
+    let heads: Vec<u8> = statements().iter().map(|statement| codec::encode(statement)[0]).collect();
+    assert_eq!(heads, [0x84, 0x85, 0x83, 0x85, 0x83]);
+}
+
+#[test]
+fn the_audit_part_gives_the_same_slot() {
+    let audit = SlotAudit { seed: Blinding::new([3; 32]), statements: statements() };
+    let decoded = SlotAudit::decode(&audit.to_bytes()).unwrap();
+    let again = decoded.slot(UnixSeconds(1_790_000_000)).unwrap();
+    assert_eq!(again.share(Suite::Hybrid2026), slot().share(Suite::Hybrid2026));
+}
