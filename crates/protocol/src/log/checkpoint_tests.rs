@@ -102,7 +102,7 @@ fn every_wrong_note_is_refused_by_name() {
     let mut later = sample();
     later.timestamp = UnixSeconds(1_790_000_001);
     let later = later.to_note(&keys(1));
-    let later_ml_dsa = later.split_inclusive('\n').last().unwrap();
+    let later_ml_dsa = later.split_inclusive('\n').next_back().unwrap();
     check(&[origin_line, size, root, blank, p384, later_ml_dsa], NoteError::Timestamps);
     assert_eq!(open(&later), Err(NoteError::Signature));
 }
