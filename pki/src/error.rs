@@ -55,8 +55,6 @@ pub(crate) enum PkiError {
     NotAnOfficer { role: String },
     #[error("this officer has already signed version {version} with digest {signed}")]
     SecondDigest { version: RosterVersion, signed: RosterDigest },
-    #[error("officers change through their own ceremony: {0}")]
-    Officers(&'static str),
     #[error("hub {0} is not active in the newest roster with this TLS key")]
     NotListed(String),
     #[error("the key in the store is not the key of `{0}`")]
@@ -100,7 +98,7 @@ impl PkiError {
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => NOT_FOUND,
             Self::FindHub(_) | Self::UnknownGroup(_) => NOT_FOUND,
             Self::Config { .. } | Self::NoRole { .. } | Self::BadValue { .. } | Self::Needs(_) | Self::NotConfirmed => USAGE,
-            Self::Officers(_) | Self::NoChange => USAGE,
+            Self::NoChange => USAGE,
             Self::Token(_) => TOKEN,
             Self::Read { .. } | Self::Write { .. } | Self::Exists { .. } | Self::Issue(_) | Self::Randomness(_) => FAILURE,
             _ => INTEGRITY,

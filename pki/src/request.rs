@@ -127,7 +127,7 @@ pub(crate) fn describe(request: &CheckedRequest) -> Vec<String> {
         format!("  hub id          {}", body.hub),
         format!("  jurisdiction    {}", body.jurisdiction),
         format!("  made            {}", clock::words(body.created)),
-        format!("  log             {} ({})", body.log.origin, body.log.id()),
+        format!("  log             {} ({})", request.manifest().origin.as_str(), request.log_id()),
         format!("  encryption keys {}", body.encryption_keys.len()),
         format!("  post-quantum    {}", custody(body.pq)),
     ];
@@ -152,7 +152,7 @@ fn to_json(request: &CheckedRequest, roster: &VerifiedRoster) -> Value {
     let body = request.body();
     json!({
         "digest": HEXLOWER.encode(request.digest()), "hub": body.hub.to_string(), "country": body.country.to_string(),
-        "domain": body.domain, "created": body.created.0, "log": body.log.id().to_string(), "pq": custody(body.pq),
+        "domain": body.domain, "created": body.created.0, "log": request.log_id().to_string(), "pq": custody(body.pq),
         "roster_version": roster.version().0,
     })
 }

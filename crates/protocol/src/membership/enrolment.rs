@@ -7,15 +7,16 @@ use super::digest::p384_spki_digest;
 use super::roster::{EncryptionKeyEntry, Endpoint, HubEntry, HubStatus, LogEntry, LogKeyPeriod, PqCustody};
 use super::snapshot::VerifiedRoster;
 use super::syntax::{is_domain, is_name};
-use crate::codec::{self, CodecError};
+use crate::codec::{self, Canonical, CodecError};
 use crate::domain;
 use crate::ids::{ConsortiumId, Country, HubId, LogId, UnixSeconds};
 use crate::limits::{
     CERTIFICATE_BYTES_MAX, CLOCK_SKEW_SECONDS_MAX, ENDPOINTS_PER_HUB_MAX, ENROLMENT_BYTES_MAX, ENROLMENT_SECONDS_MAX,
-    EVIDENCE_MAX, KEYS_PER_HUB_MAX, LOG_MANIFEST_BYTES_MAX,
+    EVIDENCE_MAX, KEYS_PER_HUB_MAX,
 };
+use crate::log::manifest::LogManifest;
 use crate::signing::{
-    EncryptionPublicKey, LogKeys, LogSignatures, MlDsa65PublicKey, MlDsa65Signature, P384PublicKey, P384Signature,
+    EncryptionPublicKey, LogSignatures, MlDsa65PublicKey, MlDsa65Signature, P384PublicKey, P384Signature,
     SignatureVerifier,
 };
 
@@ -56,9 +57,9 @@ pub struct EnrolmentBody {
     /// Authentication key of the hello.
     #[n(9)]
     pub authentication_key: MlDsa65PublicKey,
-    /// Log id, origin and first keys.
-    #[n(10)]
-    pub log: EnrolmentLog,
+    /// Canonical bytes of the [`LogManifest`] of the log that the hub brings.
+    #[cbor(n(10), with = "minicbor::bytes")]
+    pub log_manifest: Vec<u8>,
     /// Encryption keys, a year's worth if the hub likes.
     #[n(11)]
     pub encryption_keys: Vec<EncryptionKeyEntry>,
@@ -71,21 +72,6 @@ pub struct EnrolmentBody {
     /// Vetting evidence by digest.
     #[n(14)]
     pub evidence: Vec<Evidence>,
-}
-
-/// The log that a hub brings.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct EnrolmentLog {
-    /// Canonical bytes of the log manifest; their digest is the log id.
-    #[cbor(n(0), with = "minicbor::bytes")]
-    pub manifest: Vec<u8>,
-    /// Origin, as in the manifest.
-    #[n(1)]
-    pub origin: String,
-    /// Keys, as in the manifest.
-    #[n(2)]
-    pub keys: LogKeys,
 }
 
 /// A document that was checked outside the protocol, by digest.
@@ -131,6 +117,7 @@ pub struct EnrolmentRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedRequest {
     body: EnrolmentBody,
+    manifest: Canonical<LogManifest>,
     digest: [u8; 32],
 }
 
@@ -143,13 +130,6 @@ impl EnrolmentBody {
     /// Puts the request together.
     pub fn with_possession(&self, possession: Possession) -> EnrolmentRequest {
         EnrolmentRequest { body: codec::encode(self), possession }
-    }
-}
-
-impl EnrolmentLog {
-    /// The log id: digest of the manifest.
-    pub fn id(&self) -> LogId {
-        LogId(domain::LOG.digest(&[&self.manifest]))
     }
 }
 
@@ -191,6 +171,7 @@ impl EnrolmentRequest {
         }
         check_form(&body)?;
         check_age(body.created, now)?;
+        let manifest = check_manifest(&body)?;
         let digest = request_digest(&self.body);
         let message = possession_bytes(&digest);
         let proofs = [
@@ -199,11 +180,11 @@ impl EnrolmentRequest {
                 "authentication",
                 verifier.verify_ml_dsa_65(&body.authentication_key, &message, &self.possession.authentication),
             ),
-            ("log", body.log.keys.verify(verifier, &message, &self.possession.log)),
+            ("log", manifest.value().keys.verify(verifier, &message, &self.possession.log)),
         ];
         match proofs.iter().find(|(_, verifies)| !verifies) {
             Some((key, _)) => Err(EnrolmentError::Possession(key)),
-            None => Ok(CheckedRequest { body, digest }),
+            None => Ok(CheckedRequest { body, manifest, digest }),
         }
     }
 }
@@ -212,6 +193,16 @@ impl CheckedRequest {
     /// The request.
     pub fn body(&self) -> &EnrolmentBody {
         &self.body
+    }
+
+    /// The manifest of the log that the hub brings.
+    pub fn manifest(&self) -> &LogManifest {
+        self.manifest.value()
+    }
+
+    /// Its log id.
+    pub fn log_id(&self) -> LogId {
+        LogManifest::log_id(&self.manifest)
     }
 
     /// Its digest.
@@ -232,7 +223,7 @@ impl CheckedRequest {
     /// # Errors
     /// [`EnrolmentError::Taken`] or [`EnrolmentError::CountryTaken`].
     pub fn check_against(&self, roster: &VerifiedRoster) -> Result<(), EnrolmentError> {
-        let body = &self.body;
+        let (body, log) = (&self.body, self.manifest());
         let taken = |what| Err(EnrolmentError::Taken(what));
         if roster.hub(&body.hub).is_some() {
             return taken("hub id");
@@ -240,7 +231,7 @@ impl CheckedRequest {
         if roster.hub_by_domain(&body.domain).is_some_and(|hub| hub.status.in_standing()) {
             return taken("domain");
         }
-        if roster.log(&body.log.id()).is_some() || roster.log_by_origin(&body.log.origin).is_some() {
+        if roster.log(&self.log_id()).is_some() || roster.log_by_origin(log.origin.as_str()).is_some() {
             return taken("log");
         }
         if roster.hub_by_spki(&p384_spki_digest(&body.tls_key)).is_some() {
@@ -256,7 +247,7 @@ impl CheckedRequest {
                 return taken("encryption key");
             }
             let mut periods = hub.logs.iter().flat_map(|log| &log.keys);
-            if periods.any(|p| p.keys.p384 == body.log.keys.p384 || p.keys.ml_dsa_65 == body.log.keys.ml_dsa_65) {
+            if periods.any(|p| p.keys.p384 == log.keys.p384 || p.keys.ml_dsa_65 == log.keys.ml_dsa_65) {
                 return taken("log key");
             }
         }
@@ -265,8 +256,9 @@ impl CheckedRequest {
 
     /// The roster entry that the request asks for.
     pub fn to_hub_entry(&self) -> HubEntry {
-        let body = &self.body;
-        let keys = vec![LogKeyPeriod { from: body.created, until: None, keys: body.log.keys.clone() }];
+        let (body, log) = (&self.body, self.manifest());
+        let keys = vec![LogKeyPeriod { from: log.created, until: None, keys: log.keys.clone() }];
+        let log = LogEntry { id: self.log_id(), origin: log.origin.as_str().to_owned(), keys };
         HubEntry {
             id: body.hub,
             country: body.country,
@@ -276,7 +268,7 @@ impl CheckedRequest {
             roles: Default::default(),
             tls_keys: vec![p384_spki_digest(&body.tls_key)],
             authentication_key: body.authentication_key.clone(),
-            logs: vec![LogEntry { id: body.log.id(), origin: body.log.origin.clone(), keys }],
+            logs: vec![log],
             encryption_keys: body.encryption_keys.clone(),
             recovery_key: body.recovery_key.clone(),
             endpoints: body.endpoints.clone(),
@@ -299,11 +291,18 @@ fn check_age(created: UnixSeconds, now: UnixSeconds) -> Result<(), EnrolmentErro
     Ok(())
 }
 
+/// The log must be this hub's, under this domain, and not start later than the request.
+fn check_manifest(body: &EnrolmentBody) -> Result<Canonical<LogManifest>, EnrolmentError> {
+    let manifest = LogManifest::decode(&body.log_manifest)?;
+    let log = manifest.value();
+    let own = log.consortium == body.consortium && log.hub == body.hub && log.origin.domain() == body.domain;
+    if own && log.is_coherent() && log.created <= body.created { Ok(manifest) } else { Err(EnrolmentError::Manifest) }
+}
+
 /// Limits of the lists and what the roster's own rules would not show; the rest is checked with the roster body.
 fn check_form(body: &EnrolmentBody) -> Result<(), EnrolmentError> {
     let fits = !body.csr.is_empty()
         && body.csr.len() <= CERTIFICATE_BYTES_MAX
-        && body.log.manifest.len() <= LOG_MANIFEST_BYTES_MAX
         && (1..=KEYS_PER_HUB_MAX).contains(&body.encryption_keys.len())
         && body.endpoints.len() <= ENDPOINTS_PER_HUB_MAX
         && body.evidence.len() <= EVIDENCE_MAX;
@@ -349,6 +348,9 @@ pub enum EnrolmentError {
     /// No designation act among the evidence.
     #[error("evidence `{DESIGNATION}` is missing")]
     NoDesignation,
+    /// A manifest of another consortium, hub or domain, with the wrong generation, or from after the request.
+    #[error("the log manifest does not belong to this request")]
+    Manifest,
     /// The first encryption key becomes active later.
     #[error("no encryption key is in force from the start")]
     NoKeyInForce,

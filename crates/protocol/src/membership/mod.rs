@@ -15,3 +15,8 @@ pub mod welcome;
 
 pub use chain::{RosterChain, RosterFile};
 pub use snapshot::VerifiedRoster;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod statement_tests;

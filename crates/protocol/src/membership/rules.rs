@@ -7,8 +7,9 @@ use thiserror::Error;
 use super::digest::p384_spki_digest;
 use super::group::document_len;
 use super::roster::{HubEntry, HubStatus, LogEntry, Officer, RosterBody};
-use super::syntax::{exception_country, is_domain, is_host, is_name, is_role, split_origin};
+use super::syntax::{exception_country, is_domain, is_host, is_name, is_role};
 use crate::ids::{Country, HubId, SpkiDigest};
+use crate::log::checkpoint::Origin;
 use crate::limits::{
     ENDPOINTS_PER_HUB_MAX, EXCEPTIONS_MAX, GROUPS_MAX, HUBS_MAX, KEYS_PER_HUB_MAX, OFFICERS_MAX, ROLES_PER_HUB_MAX,
     ROSTER_LIFETIME_SECONDS_MAX,
@@ -125,13 +126,13 @@ fn check_logs(hub: &HubEntry) -> Result<(), RosterFault> {
     at_least_one(hub.logs.len(), "logs")?;
     let mut origins = Vec::new();
     for log in &hub.logs {
-        let parts = split_origin(&log.origin);
-        origins.push(parts.ok_or_else(|| RosterFault::Syntax { what: "origin", value: log.origin.clone() })?);
+        let origin = Origin::parse(&log.origin);
+        origins.push(origin.map_err(|_| RosterFault::Syntax { what: "origin", value: log.origin.clone() })?);
         check_periods(log)?;
     }
-    ascending(origins.iter().map(|(_, generation)| generation), "logs")?;
+    ascending(origins.iter().map(Origin::generation), "logs")?;
     match origins.last() {
-        Some((domain, _)) if *domain == hub.domain => Ok(()),
+        Some(origin) if origin.domain() == hub.domain => Ok(()),
         _ => Err(RosterFault::OriginOutsideDomain { domain: hub.domain.clone() }),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::ids::Country;
-use crate::limits::{DOMAIN_BYTES_MAX, NAME_BYTES_MAX, ORIGIN_BYTES_MAX, REASON_BYTES_MAX, ROLE_BYTES_MAX};
+use crate::limits::{DOMAIN_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, ROLE_BYTES_MAX};
 
 const LABEL_BYTES_MAX: usize = 63;
 
@@ -40,14 +40,6 @@ pub fn exception_country(text: &str) -> Option<Country> {
     is_reason(reason).then(|| Country::parse(country).ok())?
 }
 
-/// Domain and generation of a log origin `<domain>/prov/<generation>`.
-pub fn split_origin(origin: &str) -> Option<(&str, u64)> {
-    let (domain, generation) = origin.split_once("/prov/")?;
-    let number: u64 = generation.parse().ok()?;
-    let shortest = number.to_string() == generation;
-    (origin.len() <= ORIGIN_BYTES_MAX && shortest && is_domain(domain)).then_some((domain, number))
-}
-
 fn is_label(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=LABEL_BYTES_MAX).contains(&text.len())
@@ -68,14 +60,6 @@ mod tests {
         let long = format!("{}.example", "a".repeat(64));
         for bad in ["", "hub", "Hub.ee", "hub..ee", "-hub.ee", "hub-.ee", "hub.ee.", "10.0.0.1", "hub_1.ee", "hüb.ee", &long] {
             assert!(!is_domain(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn origins_have_one_spelling() {
-        assert_eq!(split_origin("at.hub.example/prov/12"), Some(("at.hub.example", 12)));
-        for bad in ["at.hub.example/prov/", "at.hub.example/prov/01", "at.hub.example/prov/+1", "at.hub.example", "hub/prov/1"] {
-            assert_eq!(split_origin(bad), None, "{bad}");
         }
     }
 

@@ -281,3 +281,7 @@ pub enum RosterError {
         held: RosterDigest,
     },
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
