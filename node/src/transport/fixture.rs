@@ -71,7 +71,7 @@ impl Consortium {
     /// Makes a hub and enters it into the roster.
     pub(crate) fn enrol(&mut self, index: u8) {
         let directory = tempfile::tempdir().unwrap();
-        let keys = FileKeyStore::open(&directory.path().join("keys")).unwrap();
+        let keys = FileKeyStore::open(directory.path().join("keys")).unwrap();
         let tls_key = keys.generate_p384(&name("tls")).unwrap();
         let authentication_key = keys.generate_ml_dsa_65(&name("auth")).unwrap();
         let domain = format!("hub-{index}.example");
