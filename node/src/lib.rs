@@ -12,3 +12,25 @@
 
 pub mod network;
 pub mod transport;
+
+mod api;
+mod audiences;
+mod clock;
+mod config;
+mod deliver;
+mod exit_code;
+mod gate;
+mod home;
+mod hub;
+mod hub_error;
+mod membership;
+mod observables;
+mod parts;
+mod publish;
+mod pulse;
+mod receive;
+mod records;
+mod replicate;
+mod serve;
+mod startup;
+mod stored_view;

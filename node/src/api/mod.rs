@@ -1,0 +1,3 @@
+//! The control API.
+
+pub(crate) mod types;

@@ -1,0 +1,141 @@
+//! Direct delivery: what may not be announced is handed to each named hub, until it says that it has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cresset_protocol::envelope::EnvelopeHeader;
+use cresset_protocol::ids::{LeafIndex, TreeSize, UnixSeconds};
+use cresset_protocol::limits::OBJECT_BYTES_MAX;
+use cresset_protocol::log::checkpoint::SignedCheckpoint;
+use cresset_protocol::log::merkle::{prove_inclusion, verify_inclusion};
+use cresset_protocol::log::leaf::LeafKind;
+use cresset_provenance::queues::{Delivery as Queued, QueueNumber};
+use cresset_provenance::StoreError;
+
+use crate::network::{Delivery, DeliveryAck, DeliveryHead, Refusal, RequestError};
+use crate::parts::Parts;
+use crate::receive::{self, Received};
+
+/// How often the outbox is looked at without a ring.
+const OUTBOX_PERIOD: Duration = Duration::from_secs(5);
+/// Deliveries to one hub in one round.
+const DELIVERIES_PER_ROUND: usize = 64;
+/// Longest pause between two tries, in seconds.
+const BACKOFF_S_MAX: u64 = 300;
+/// Envelopes up to this size ride in the delivery itself.
+const ENVELOPE_BYTES_MAX: u64 = OBJECT_BYTES_MAX + (64 << 20);
+
+/// Empties the outbox for as long as the node runs.
+pub(crate) async fn run(parts: Arc<Parts>) {
+    loop {
+        let _ = tokio::time::timeout(OUTBOX_PERIOD, parts.outbox.notified()).await;
+        for peer in parts.network.peers().into_iter().filter(|peer| !peer.limited) {
+            let queued = tokio::task::block_in_place(|| parts.store.deliveries_to(&peer.hub, DELIVERIES_PER_ROUND));
+            let queued = queued.unwrap_or_else(|error| {
+                tracing::error!(%error, "the outbox cannot be read");
+                Vec::new()
+            });
+            for (number, delivery) in queued {
+                if delivery.next_try <= parts.now() {
+                    send(&parts, number, delivery).await;
+                }
+            }
+        }
+    }
+}
+
+async fn send(parts: &Parts, number: QueueNumber, queued: Queued) {
+    let to = queued.to;
+    let prepared = tokio::task::block_in_place(|| prepare(parts, &queued));
+    let outcome = match prepared {
+        Ok(Some(delivery)) => parts.network.deliver(to, &delivery).await,
+        // Its checkpoint is not signed yet.
+        Ok(None) => return,
+        Err(error) => return tracing::error!(%to, %error, "a delivery cannot be prepared"),
+    };
+    let done = match outcome {
+        Ok(DeliveryAck::Stored | DeliveryAck::Known | DeliveryAck::WillFetch) => true,
+        Err(RequestError::Refused(refusal @ (Refusal::Invalid | Refusal::DoesNotVerify))) => {
+            tracing::error!(%to, %refusal, "a delivery was refused for good");
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%to, %error, "a delivery waits");
+            false
+        }
+    };
+    let stored = if done {
+        parts.store.finish_delivery(&to, number)
+    } else {
+        let attempts = queued.attempts.saturating_add(1);
+        let pause = 1u64.checked_shl(attempts).unwrap_or(BACKOFF_S_MAX).min(BACKOFF_S_MAX);
+        let next_try = UnixSeconds(parts.now().0 + pause);
+        parts.store.update_delivery(number, &Queued { attempts, next_try, ..queued })
+    };
+    if let Err(error) = stored {
+        tracing::error!(%to, %error, "the outbox cannot be written");
+    }
+}
+
+/// Leaf, header, newest note and proof of a queued delivery; `None` before the leaf is under a signed checkpoint.
+fn prepare(parts: &Parts, queued: &Queued) -> Result<Option<Delivery>, StoreError> {
+    let Some(index) = queued.index else { return Ok(None) };
+    let Some(head) = parts.store.head(&parts.log)?.filter(|head| head.head.size.0 > index.0) else { return Ok(None) };
+    let leaf = parts.store.entry(&parts.log, index)?.leaf;
+    let Ok(header) = EnvelopeHeader::from_wire(&queued.body, &parts.consortium, &parts.log) else { return Ok(None) };
+    let Some(envelope) = parts.store.envelope(&header.digest())? else { return Ok(None) };
+    let tree = parts.store.tree(&parts.log)?;
+    let Ok(proof) = prove_inclusion(&tree, index, head.head.size) else { return Ok(None) };
+    let head = DeliveryHead {
+        log: parts.log,
+        index,
+        leaf,
+        header: queued.body.clone(),
+        note: head.note,
+        proof,
+        envelope_bytes: envelope.len() as u64,
+    };
+    Ok(Some(Delivery { head, envelope }))
+}
+
+/// Takes a delivery in: its leaf must stand under a checkpoint that verifies, its header must be the leaf's.
+pub(crate) fn accept(parts: &Parts, from: cresset_protocol::ids::HubId, delivery: Delivery) -> Result<DeliveryAck, Refusal> {
+    let head = delivery.head;
+    let snapshot = parts.membership.snapshot();
+    let known = snapshot.directory.log(&head.log).filter(|known| known.hub == from).ok_or(Refusal::NotAllowed)?;
+    if delivery.envelope.len() as u64 > ENVELOPE_BYTES_MAX || head.leaf.kind != LeafKind::Private {
+        return Err(Refusal::Invalid);
+    }
+    let header =
+        EnvelopeHeader::from_wire(&head.header, &parts.consortium, &head.log).map_err(|_| Refusal::DoesNotVerify)?;
+    let header_fits = header.check_bound_by(&head.leaf).is_ok() && header.check_body(&delivery.envelope).is_ok();
+    let note = known.parse_note(&head.note).map_err(|_| Refusal::DoesNotVerify)?;
+    let checkpoint =
+        known.verify_note(note, &cresset_crypto::Verifier).map_err(|_| Refusal::DoesNotVerify)?;
+    if !header_fits || !is_included(&head.leaf.hash(), head.index, &head.proof, &checkpoint) {
+        return Err(Refusal::DoesNotVerify);
+    }
+    // The mirror must agree: a checkpoint that only this delivery has seen would be a private history.
+    let mirrored = parts.store.entry(&head.log, head.index).map_err(|_| Refusal::Busy)?;
+    if mirrored.leaf != head.leaf {
+        return Err(Refusal::DoesNotVerify);
+    }
+    let received = Received { log: head.log, index: head.index, leaf: head.leaf, header, body: delivery.envelope };
+    match receive::take(parts, &received) {
+        Ok(_) => Ok(DeliveryAck::Stored),
+        Err(error) => {
+            tracing::warn!(log = %head.log, index = %head.index, %error, "a delivery was not taken");
+            Err(Refusal::DoesNotVerify)
+        }
+    }
+}
+
+fn is_included(
+    leaf: &cresset_protocol::ids::NodeHash,
+    index: LeafIndex,
+    proof: &[cresset_protocol::ids::NodeHash],
+    checkpoint: &SignedCheckpoint,
+) -> bool {
+    let size: TreeSize = checkpoint.checkpoint.size;
+    verify_inclusion(leaf, index, size, proof, &checkpoint.checkpoint.root).is_ok()
+}
