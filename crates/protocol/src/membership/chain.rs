@@ -112,8 +112,11 @@ impl RosterChain {
             return self.accept_twin(signed, now, verifier);
         }
         let next = Arc::new(verify_next(&current, signed, now, verifier)?);
+        // A successor of one twin alone would let whoever made the twins carry on.
+        if self.twin.is_some() {
+            return Err(RosterError::UnresolvedTwin(current.version()));
+        }
         self.later.push(Arc::clone(&next));
-        self.twin = None;
         Ok(Accepted::Newer(next))
     }
 

@@ -1,7 +1,10 @@
 //! Suspensions, enrolment requests and approvals: every way of being wrong.
 
+use sha2::{Digest, Sha256};
+
 use super::approval::*;
 use super::chain::{RosterChain, RosterFile};
+use super::digest::*;
 use super::enrolment::*;
 use super::fixtures::*;
 use super::group::*;
@@ -272,4 +275,41 @@ fn stanzas_go_to_every_hub_in_standing_and_every_officer() {
     let bytes = vec![0; document_len(6)];
     assert_eq!(SealedDocument::parse(&bytes), Err(GroupFault::Layout), "stanza count 0 does not fit the length");
     assert!(codec::encode(&document(2)).len() < PLAINTEXT_BYTES);
+}
+
+/// The values of the specification's examples, recomputed.
+#[test]
+fn the_examples_of_the_specification_hold() {
+    let text = include_str!("../../../../protocol-spec/05-membership.md");
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    let keys = crate::signing::OfficerKeys { p384: [1; 97].into(), ml_dsa_87: [2; 2592].into() };
+    let mut body = founding_body();
+    body.name = "Example".to_owned();
+    body.nonce = [4; 32];
+    body.root_certificate = [5; 32];
+    body.quorum = 1;
+    body.officers = vec![Officer { role: "officer-1".to_owned(), keys: keys.clone(), encryption: [3; 1665].into() }];
+    let bytes = codec::encode(&body);
+    let (id, digest) = (consortium_id(&bytes), roster_digest(&bytes));
+    let signed = Sha256::digest(roster_signing_bytes(&id, body.version, &digest));
+    let document = GroupDocument {
+        id: GroupId([6; 16]),
+        version: 1,
+        name: "energy".to_owned(),
+        members: [HubId([7; 16]), HubId([8; 16])].into(),
+        history_from: NOW,
+        salt: [9; 32],
+    };
+    let values = [
+        hex(&bytes[..32]),
+        id.to_string(),
+        digest.to_string(),
+        hex(&signed),
+        p384_spki_digest(&keys.p384).to_string(),
+        hex(&codec::encode(&document)),
+        hex(&document.commitment()),
+    ];
+    for value in values {
+        assert!(text.contains(&value), "{value}");
+    }
 }

@@ -9,7 +9,7 @@ use super::roster::{HubStatus, LogEntry, Officer, RosterBody, SignedRoster};
 use super::rules::{RosterFault, check_body};
 use super::snapshot::VerifiedRoster;
 use crate::codec::{self, CodecError};
-use crate::ids::{ConsortiumId, HubId, RosterDigest, RosterVersion, UnixSeconds};
+use crate::ids::{ConsortiumId, HubId, RosterVersion, UnixSeconds};
 use crate::limits::{CLOCK_SKEW_SECONDS_MAX, OFFICERS_MAX, ROSTER_BYTES_MAX};
 use crate::signing::SignatureVerifier;
 
@@ -272,14 +272,9 @@ pub enum RosterError {
     /// One or both halves fail.
     #[error("signature of `{0}` does not verify")]
     BadSignature(String),
-    /// Two valid rosters of one version exist.
-    #[error("another roster of version {version} is already accepted (digest {held})")]
-    Twin {
-        /// The disputed version.
-        version: RosterVersion,
-        /// Digest that we hold.
-        held: RosterDigest,
-    },
+    /// It continues one of two twins; only a version that names both may follow.
+    #[error("version {0} has a twin; only a version that names both may follow")]
+    UnresolvedTwin(RosterVersion),
 }
 
 #[cfg(test)]

@@ -295,6 +295,10 @@ fn twins_are_evidence_and_are_resolved_under_the_common_officers() {
     assert_eq!(chain.effective().digest(), prev.digest());
     assert_eq!(chain.removed_by_either_twin(), [HubId([3; 16])]);
 
+    let onwards = sign(&next_body(&chain.current(), |_| {}), &OFFICERS[..2]);
+    let refused = chain.accept(&onwards, NOW, &FakeVerifier).unwrap_err();
+    assert_eq!(refused, RosterError::UnresolvedTwin(RosterVersion(2)));
+
     let mut same = evidence.clone();
     same.second = same.first.clone();
     assert_eq!(same.verify(&prev, NOW, &FakeVerifier), Err(RosterError::Predecessor));
