@@ -151,6 +151,11 @@ impl Home {
     }
 }
 
+/// The token key under which everything secret at rest is wrapped.
+pub(crate) fn wrapping_key() -> Result<KeyName, KeyStoreError> {
+    KeyName::new("wrap")
+}
+
 fn wrap_context(period: KeyPeriod) -> Vec<u8> {
     domain::KEY_WRAP.message(&[b"hub encryption ", &period.0.to_be_bytes()])
 }

@@ -262,7 +262,8 @@ impl Hub {
         let export = move || parts.store.export_bundle(&target, &scope);
         let manifest =
             tokio::task::spawn_blocking(export).await.map_err(|_| HubError::internal("the export stopped"))??;
-        let leaves = self.parts.store.logs()?.iter().filter_map(|log| self.parts.store.log_size(&log.id).ok());
+        let logs = self.parts.store.logs()?;
+        let leaves = logs.iter().filter_map(|log| self.parts.store.log_size(&log.id).ok());
         Ok(ExportAnswer {
             directory: request.directory,
             files: manifest.files.len() as u64,

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::system_clock;
 use crate::config::Config;
-use crate::home::{Home, HomeError};
+use crate::home::{Home, HomeError, wrapping_key};
 use crate::hub::Hub;
 use crate::membership::{Membership, MembershipError};
 use crate::network::{Network, NetworkError, NetworkParts};
@@ -63,10 +63,10 @@ impl Node {
         let log = LogManifest::log_id(&manifest);
         let me = manifest.value().hub;
         let certificates = home.certificates()?;
-        let encryption_keys = home.encryption_keys(&*keys, &names.wrapping)?;
+        let encryption_keys = home.encryption_keys(&*keys, &wrapping_key()?)?;
         let membership =
             Arc::new(Membership::open(me, home, certificates.root.clone(), encryption_keys, clock())?);
-        let store = open_store(config, &*keys, &names, &membership, &manifest)?;
+        let store = open_store(config, &*keys, &membership, &manifest)?;
 
         let server = Arc::new(StoreServer::default());
         let chain = certificates.chain.into_iter().map(CertificateDer::from).collect();
@@ -129,7 +129,6 @@ impl Node {
 fn open_store(
     config: &Config,
     keys: &dyn KeyStore,
-    names: &HubKeyNames,
     membership: &Membership,
     manifest: &cresset_protocol::codec::Canonical<LogManifest>,
 ) -> Result<Arc<Store>, StartError> {
@@ -138,7 +137,7 @@ fn open_store(
     let log = LogManifest::log_id(manifest);
     store.bind(&StoreIdentity { consortium: snapshot.consortium(), hub: manifest.value().hub, log })?;
     store.register_log(&log, manifest.value().origin.as_str(), manifest.bytes())?;
-    store.attach_data_keys(DataKeys::open(&config.erase_dir(), keys, &names.wrapping)?);
+    store.attach_data_keys(DataKeys::open(&config.erase_dir(), keys, &wrapping_key()?)?);
     let baseline = PolicyBundle::baseline();
     store.put_policy(&baseline.digest(), &baseline.to_bytes())?;
     Ok(Arc::new(store))
