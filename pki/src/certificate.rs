@@ -8,7 +8,7 @@ use cresset_protocol::signing::{P384PublicKey, P384Signature, SignatureVerifier}
 use thiserror::Error;
 use x509_cert::der::asn1::Uint;
 use x509_cert::der::oid::ObjectIdentifier;
-use x509_cert::der::{Decode, DecodePem, Encode, EncodePem, pem::LineEnding};
+use x509_cert::der::{Decode, Encode, EncodePem, pem::LineEnding};
 use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::request::CertReq;
 use x509_cert::{AlgorithmIdentifier, Certificate, SubjectPublicKeyInfo};
@@ -38,9 +38,9 @@ pub(crate) fn parse(der: &[u8]) -> Result<Certificate, CertificateError> {
     Ok(Certificate::from_der(der)?)
 }
 
-/// A certificate from PEM.
+/// The first certificate of a PEM file.
 pub(crate) fn parse_pem(pem: &[u8]) -> Result<Certificate, CertificateError> {
-    Ok(Certificate::from_pem(pem)?)
+    Certificate::load_pem_chain(pem)?.into_iter().next().ok_or(CertificateError::Empty)
 }
 
 /// PEM text of DER certificates, one after the other.
@@ -116,6 +116,8 @@ fn signature_from_der(der: &[u8]) -> Result<P384Signature, CertificateError> {
 pub(crate) enum CertificateError {
     #[error("not a certificate or request: {0}")]
     Der(#[from] x509_cert::der::Error),
+    #[error("no certificate in the file")]
+    Empty,
     #[error("certificate or request of {0} bytes is over the limit of {CERTIFICATE_BYTES_MAX}")]
     TooLarge(usize),
     #[error("certificate request is over another key than the enrolment request's")]

@@ -34,8 +34,36 @@ pub(crate) enum Command {
     Roster(RosterCommand),
     /// Suspend a hub for at most 48 hours, as one officer.
     Suspend(SuspendArguments),
+    /// Prepare tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Say in words what a file is.
     Inspect(InspectArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Give an empty token its label and PINs. A token that holds anything is never touched.
+    Init(TokenInitArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenInitArguments {
+    /// Absolute path of the PKCS#11 module.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) module: PathBuf,
+    /// Label of the token, not used yet.
+    #[arg(long)]
+    pub(crate) label: String,
+    /// Slot of the empty token; the first empty one if absent.
+    #[arg(long)]
+    pub(crate) slot: Option<u64>,
+    /// File with the security officer's PIN, readable by its owner only; asked for if absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) so_pin_file: Option<PathBuf>,
+    /// File with the user's PIN, readable by its owner only; asked for if absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pin_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

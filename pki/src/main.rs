@@ -22,6 +22,7 @@ mod report;
 mod request;
 mod roster;
 mod suspend;
+mod token;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn run(command: &Command) -> Result<Report, PkiError> {
         Command::Issue(arguments) => issue::run(arguments),
         Command::Roster(command) => roster::run(command),
         Command::Suspend(arguments) => suspend::run(arguments),
+        Command::Token(command) => token::run(command),
         Command::Inspect(arguments) => inspect::run(arguments),
     }
 }

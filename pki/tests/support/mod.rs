@@ -17,23 +17,23 @@ use cresset_token::csr::{HubKeyNames, certificate_request, prove_possession};
 use cresset_token::{FileKeyStore, KeyStore};
 use tempfile::TempDir;
 
-pub const DAY: u64 = 86_400;
+pub(crate) const DAY: u64 = 86_400;
 
 /// Directory of one founded consortium.
-pub struct Consortium {
+pub(crate) struct Consortium {
     directory: TempDir,
 }
 
 /// A hub's keys as its own machine holds them.
-pub struct Hub {
-    pub store: FileKeyStore,
-    pub body: EnrolmentBody,
-    pub encryption: EncryptionKeyPair,
+pub(crate) struct Hub {
+    pub(crate) store: FileKeyStore,
+    pub(crate) body: EnrolmentBody,
+    pub(crate) encryption: EncryptionKeyPair,
 }
 
 impl Consortium {
     /// Three officers, quorum 2.
-    pub fn found() -> Self {
+    pub(crate) fn found() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let this = Self { directory };
         for name in ["root", "issuing", "officer-1", "officer-2", "officer-3"] {
@@ -45,16 +45,16 @@ impl Consortium {
         this
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Runs the program in the consortium's directory and expects the exit code; returns both outputs.
-    pub fn run(&self, arguments: &str, code: i32) -> String {
+    pub(crate) fn run(&self, arguments: &str, code: i32) -> String {
         self.run_arguments(&arguments.split_whitespace().collect::<Vec<_>>(), code)
     }
 
-    pub fn run_arguments(&self, arguments: &[&str], code: i32) -> String {
+    pub(crate) fn run_arguments(&self, arguments: &[&str], code: i32) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cresset-pki"));
         let output = command.current_dir(self.directory.path()).args(arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -63,24 +63,24 @@ impl Consortium {
     }
 
     /// Runs a command on the chain `public/roster.cbor`.
-    pub fn on_chain(&self, arguments: &str, code: i32) -> String {
+    pub(crate) fn on_chain(&self, arguments: &str, code: i32) -> String {
         self.run(&format!("{arguments} --roster public/roster.cbor --consortium public/consortium.id"), code)
     }
 
-    pub fn id(&self) -> ConsortiumId {
+    pub(crate) fn id(&self) -> ConsortiumId {
         let text = fs::read_to_string(self.path("public/consortium.id")).unwrap();
         ConsortiumId::from_hex(text.trim()).unwrap()
     }
 
     /// Makes a hub's keys and writes its request to `<country>.request`.
-    pub fn request(&self, country: &str) -> Hub {
+    pub(crate) fn request(&self, country: &str) -> Hub {
         let hub = self.hub(country, now());
         self.write_request(&hub, &format!("{country}.request"));
         hub
     }
 
     /// Makes a hub's keys and an unsigned request body.
-    pub fn hub(&self, country: &str, created: UnixSeconds) -> Hub {
+    pub(crate) fn hub(&self, country: &str, created: UnixSeconds) -> Hub {
         let store = FileKeyStore::open(self.path(&format!("hub-{country}"))).unwrap();
         let names = HubKeyNames::standard().unwrap();
         let tls_key = store.generate_p384(&names.tls).unwrap();
@@ -121,14 +121,14 @@ impl Consortium {
         Hub { store, body, encryption }
     }
 
-    pub fn write_request(&self, hub: &Hub, name: &str) {
+    pub(crate) fn write_request(&self, hub: &Hub, name: &str) {
         let names = HubKeyNames::standard().unwrap();
         let request = prove_possession(&hub.store, &names, &hub.body).unwrap();
         fs::write(self.path(name), request.to_bytes()).unwrap();
     }
 
     /// Two officers approve `<country>.request`.
-    pub fn approve(&self, country: &str) -> String {
+    pub(crate) fn approve(&self, country: &str) -> String {
         for officer in [1, 2] {
             self.on_chain(
                 &format!("approve {country}.request --officer officer-{officer}/config.toml -o {country}.approval-{officer}"),
@@ -139,14 +139,14 @@ impl Consortium {
     }
 
     /// Makes the next version with these changes, has officers 1 and 2 sign it, and puts it on the chain.
-    pub fn next(&self, changes: &str) {
+    pub(crate) fn next(&self, changes: &str) {
         self.on_chain(&format!("roster next {changes} -o next.body"), 0);
         self.sign(1, 0);
         self.sign(2, 0);
         self.on_chain("roster assemble next.body --signature sig-1 --signature sig-2 -o public/roster.cbor", 0);
     }
 
-    pub fn sign(&self, officer: u8, code: i32) -> String {
+    pub(crate) fn sign(&self, officer: u8, code: i32) -> String {
         self.on_chain(
             &format!("roster sign next.body --officer officer-{officer}/config.toml --yes -o sig-{officer}"),
             code,
@@ -162,12 +162,12 @@ impl Consortium {
     }
 }
 
-pub fn now() -> UnixSeconds {
+pub(crate) fn now() -> UnixSeconds {
     UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
 }
 
 /// Runs `openssl`, if there is one; `None` without.
-pub fn openssl(directory: &Path, arguments: &str) -> Option<String> {
+pub(crate) fn openssl(directory: &Path, arguments: &str) -> Option<String> {
     let output = std::process::Command::new("openssl").current_dir(directory).args(arguments.split_whitespace()).output();
     let Ok(output) = output else {
         eprintln!("SKIPPED: no openssl on PATH");
