@@ -31,10 +31,12 @@ pub struct HubKeyNames {
     pub log_p384: KeyName,
     /// Log key, ML-DSA-65 half.
     pub log_ml_dsa: KeyName,
+    /// Wrapping key (AES-256) of encryption and data keys.
+    pub wrapping: KeyName,
 }
 
 impl HubKeyNames {
-    /// The names that every hub uses: `tls`, `auth`, `log-p384`, `log-ml-dsa`.
+    /// The names that every hub uses: `tls`, `auth`, `log-p384`, `log-ml-dsa`, `wrap`.
     ///
     /// # Errors
     /// Never for these names; the checked constructor is the only one.
@@ -44,6 +46,7 @@ impl HubKeyNames {
             authentication: KeyName::new("auth")?,
             log_p384: KeyName::new("log-p384")?,
             log_ml_dsa: KeyName::new("log-ml-dsa")?,
+            wrapping: KeyName::new("wrap")?,
         })
     }
 }
