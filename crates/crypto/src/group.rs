@@ -120,3 +120,7 @@ pub enum GroupError {
     #[error("the group document does not open")]
     Open,
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;
