@@ -1,6 +1,9 @@
 //! The directory of a test network: one folder per hub and officer, free loopback ports, generated configuration.
 
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -35,8 +38,12 @@ pub(crate) struct Topology {
     pub(crate) hubs: Vec<HubSite>,
     /// Officers' folders.
     pub(crate) officers: Vec<PathBuf>,
-    /// Folder of the certification authorities' token.
-    pub(crate) authority: PathBuf,
+    /// Folder of the root authority's token.
+    pub(crate) root_authority: PathBuf,
+    /// Folder of the issuing authority's token.
+    pub(crate) issuing_authority: PathBuf,
+    /// Consortium id, once founded.
+    pub(crate) consortium: Option<String>,
 }
 
 /// One hub of a test network.
@@ -67,14 +74,17 @@ impl Topology {
         if root.exists() {
             bail!("`{}` exists already\nhint: cresset-testnet down --dir {0}, or another --dir", root.display());
         }
+        create_directory(root)?;
         let sites = COUNTRIES.iter().take(hubs).map(|(country, name)| HubSite::create(root, country, name));
         let topology = Self {
             root: root.to_owned(),
             hubs: sites.collect::<Result<_>>()?,
             officers: (1..=officers).map(|n| root.join(format!("officer-{n}"))).collect(),
-            authority: root.join("authority"),
+            root_authority: root.join("root-authority"),
+            issuing_authority: root.join("issuing-authority"),
+            consortium: None,
         };
-        for directory in topology.officers.iter().chain([&topology.authority]) {
+        for directory in topology.officers.iter().chain([&topology.root_authority, &topology.issuing_authority]) {
             make_token_folder(directory)?;
         }
         topology.save()?;
@@ -158,8 +168,15 @@ pub(crate) fn pin_file(directory: &Path) -> PathBuf {
 }
 
 fn make_token_folder(directory: &Path) -> Result<()> {
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot create `{}`", directory.display()))?;
-    std::fs::write(pin_file(directory), DEMONSTRATION_PIN).context("cannot write the PIN file")
+    create_directory(directory)?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(pin_file(directory));
+    file.and_then(|mut file| file.write_all(DEMONSTRATION_PIN.as_bytes())).context("cannot write the PIN file")
+}
+
+fn create_directory(path: &Path) -> Result<()> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.with_context(|| format!("cannot create `{}`", path.display()))
 }
 
 /// Two ports that were free a moment ago. Both listeners are held until both are known, so that they differ.

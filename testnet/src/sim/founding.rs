@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cresset_protocol::ids::{
-    ConsortiumId, Country, HubId, LogId, RosterVersion, SpkiDigest, UnixSeconds,
-};
+use cresset_protocol::ids::{ConsortiumId, Country, HubId, LogId, RosterVersion, SpkiDigest, UnixSeconds};
 use cresset_protocol::log::checkpoint::Origin;
 use cresset_protocol::membership::roster::{
     HubEntry, HubStatus, LogEntry, LogKeyPeriod, PqCustody, RosterBody, VersionRange,
@@ -31,9 +29,8 @@ pub(crate) fn keys_of(n: usize) -> LogKeys {
 
 /// Founds a consortium of `count` hubs.
 pub(crate) fn found(count: usize) -> Founded {
-    let hubs: Vec<SimulatedHub> = (0..count)
-        .map(|n| SimulatedHub::new(hub_id(n), log_id(n), origin(n), keys_of(n)))
-        .collect();
+    let hubs: Vec<SimulatedHub> =
+        (0..count).map(|n| SimulatedHub::new(hub_id(n), log_id(n), origin(n), keys_of(n))).collect();
     let body = RosterBody {
         version: RosterVersion(1),
         name: "simulation".into(),

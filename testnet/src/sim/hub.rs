@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cresset_protocol::ids::{
-    Binding, Commitment, HubId, LeafIndex, LogId, TreeSize, UnixSeconds,
-};
+use cresset_protocol::ids::{Binding, Commitment, HubId, LeafIndex, LogId, TreeSize, UnixSeconds};
 use cresset_protocol::log::checkpoint::{Checkpoint, Origin, SignedCheckpoint};
 use cresset_protocol::log::entry::Entry;
 use cresset_protocol::log::leaf::{Leaf, LeafFlags, LeafKind};
@@ -55,9 +53,10 @@ impl SimulatedHub {
 
     /// Starts the engine from what the disk holds.
     pub(crate) fn start(&mut self, directory: Arc<Directory>) {
-        let stored = self.disk.iter().filter(|(log, _)| **log != self.log).map(|(log, stored)| {
-            (*log, MirrorState { frontier: stored.frontier.clone(), head: stored.head.clone() })
-        });
+        let stored =
+            self.disk.iter().filter(|(log, _)| **log != self.log).map(|(log, stored)| {
+                (*log, MirrorState { frontier: stored.frontier.clone(), head: stored.head.clone() })
+            });
         self.engine = Some(Engine::new(self.id, directory, Arc::new(KeyedHash), stored.collect()));
     }
 
@@ -104,7 +103,9 @@ impl SimulatedHub {
 
     /// Packages of a range under a head of the given size; empty if this hub does not hold it.
     pub(crate) fn packages(&self, log: &LogId, from: LeafIndex, to: LeafIndex, head: TreeSize) -> Vec<Vec<u8>> {
-        let Some(stored) = self.disk.get(log).filter(|stored| stored.frontier.size() >= head) else { return Vec::new() };
+        let Some(stored) = self.disk.get(log).filter(|stored| stored.frontier.size() >= head) else {
+            return Vec::new();
+        };
         let mut out = Vec::new();
         let mut at = from.0;
         while at < to.0.min(head.0) {

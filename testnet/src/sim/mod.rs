@@ -9,7 +9,10 @@ mod random;
 mod signature;
 mod world;
 
-pub(crate) use world::{Outcome, Plan, World};
+pub(crate) use random::SeededRandom;
+#[cfg(test)]
+pub(crate) use world::Outcome;
+pub(crate) use world::{Plan, World};
 
 #[cfg(test)]
 mod tests {

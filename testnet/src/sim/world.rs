@@ -319,7 +319,8 @@ impl World {
     }
 
     fn gossip(&mut self, from: usize, bytes: &Arc<Vec<u8>>) {
-        let neighbours: Vec<usize> = (0..self.hubs.len()).filter(|to| self.sessions.contains(&pair(from, *to))).collect();
+        let neighbours: Vec<usize> =
+            (0..self.hubs.len()).filter(|to| self.sessions.contains(&pair(from, *to))).collect();
         if neighbours.is_empty() {
             return;
         }
@@ -368,7 +369,10 @@ impl World {
             for (n, hub) in self.hubs.iter().enumerate() {
                 let held = hub.state_of(&owner.log);
                 if held != truth {
-                    return Some(format!("hub {n} holds {} of {} leaves of {}", held.0, truth.0, self.position[&owner.id]));
+                    return Some(format!(
+                        "hub {n} holds {} of {} leaves of {}",
+                        held.0, truth.0, self.position[&owner.id]
+                    ));
                 }
             }
         }
