@@ -1,5 +1,7 @@
 //! A ceremony whose private keys are all on PKCS#11 tokens: five tokens of one software module.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -155,7 +155,7 @@ impl VerifiedRoster {
     /// The hub of a domain: the one in standing if there is any, else the last that had it.
     pub fn hub_by_domain(&self, domain: &str) -> Option<&HubEntry> {
         let of_domain = || self.body.hubs.iter().filter(|hub| hub.domain == domain);
-        of_domain().find(|hub| hub.status.in_standing()).or_else(|| of_domain().last())
+        of_domain().find(|hub| hub.status.in_standing()).or_else(|| of_domain().next_back())
     }
 
     /// Hubs of a country in standing.
