@@ -173,8 +173,8 @@ fn family_options(cf: Cf, options: &StoreOptions, cache: &Cache) -> Options {
     family
 }
 
-/// Smaller values stay in the tree.
-const BLOB_BYTES_MIN: u64 = 4 << 10;
+/// Smaller values stay in the tree. An ordinary object of 1 kB is a blob: compaction then never rewrites it.
+const BLOB_BYTES_MIN: u64 = 512;
 
 fn classify(error: &rocksdb::Error, path: &Path) -> StoreError {
     let detail = error.to_string();

@@ -2,7 +2,8 @@
 //! backup of it.
 //!
 //! `erase/kek` holds the key-encryption key, wrapped by the hub's token. `erase/<segment>` holds 4,096 fixed slots of one
-//! data key each, encrypted under it. Destroying a key rewrites its segment without it; the old file's blocks are freed.
+//! data key each, encrypted under it; a segment has its full length from the start, so that adding a key costs one data
+//! sync. Destroying a key rewrites its segment without it; the old file's blocks are freed.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -35,6 +36,9 @@ const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 const SLOT_BYTES: usize = NONCE_LEN + KEY_BYTES + TAG_BYTES;
 const SLOTS_PER_SEGMENT: u64 = 4_096;
+const SEGMENT_DIGITS: usize = 8;
+/// Fills the slot of a destroyed key. Slots never used hold zeroes.
+const ERASED: u8 = 0xff;
 
 impl DataKeys {
     /// Opens the directory, or creates it with a fresh key that `keys` wraps under `name`.
@@ -88,7 +92,7 @@ impl DataKeys {
         let mut slot = [0u8; SLOT_BYTES];
         let file = File::open(&path).map_err(StoreError::io(&path))?;
         file.read_exact_at(&mut slot, slot_offset(id.0)).map_err(StoreError::io(&path))?;
-        if slot == [0; SLOT_BYTES] {
+        if slot == [ERASED; SLOT_BYTES] {
             return Err(StoreError::Erased);
         }
         let key = self.open_sealed(&slot_context(id.0), &slot)?;
@@ -112,7 +116,7 @@ impl DataKeys {
             for id in segment {
                 let start = usize::try_from(slot_offset(*id)).unwrap_or(usize::MAX);
                 if let Some(slot) = start.checked_add(SLOT_BYTES).and_then(|end| bytes.get_mut(start..end)) {
-                    slot.fill(0);
+                    slot.fill(ERASED);
                 }
             }
             write_whole(&self.dir, &path, &bytes)?;
@@ -166,16 +170,18 @@ impl DataKeys {
             let is_new = !path.exists();
             let file = private().create(true).truncate(false).open(&path).map_err(StoreError::io(&path))?;
             let bytes: Vec<u8> = segment.iter().flat_map(|(_, slot)| slot.iter().copied()).collect();
-            file.write_all_at(&bytes, slot_offset(*first)).and_then(|()| file.sync_data()).map_err(StoreError::io(&path))?;
             if is_new {
+                let blank = vec![0; SLOTS_PER_SEGMENT as usize * SLOT_BYTES];
+                file.write_all_at(&blank, 0).and_then(|()| file.sync_all()).map_err(StoreError::io(&path))?;
                 sync_dir(&self.dir)?;
             }
+            file.write_all_at(&bytes, slot_offset(*first)).and_then(|()| file.sync_data()).map_err(StoreError::io(&path))?;
         }
         Ok(())
     }
 
     fn segment_path(&self, segment: u64) -> PathBuf {
-        self.dir.join(format!("{segment:08}"))
+        self.dir.join(format!("{segment:0SEGMENT_DIGITS$}"))
     }
 }
 
@@ -185,16 +191,22 @@ impl std::fmt::Debug for DataKeys {
     }
 }
 
-/// First unused slot: after the last segment's end, so that an id is never given twice even if the database was restored.
+/// First unused slot: after the last used one of the last segment, so that an id is never given twice even if the
+/// database was restored.
 fn next_slot(dir: &Path) -> Result<u64> {
-    let mut next = 0;
+    let mut last = None;
     for entry in std::fs::read_dir(dir).map_err(StoreError::io(dir))? {
         let entry = entry.map_err(StoreError::io(dir))?;
-        let Some(segment) = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()) else { continue };
-        let len = entry.metadata().map_err(StoreError::io(entry.path()))?.len();
-        next = next.max(segment * SLOTS_PER_SEGMENT + len.div_ceil(SLOT_BYTES as u64));
+        let is_segment = |name: &&str| name.len() == SEGMENT_DIGITS && name.bytes().all(|b| b.is_ascii_digit());
+        let segment = entry.file_name().to_str().filter(is_segment).and_then(|name| name.parse::<u64>().ok());
+        last = last.max(segment.map(|segment| (segment, entry.path())));
     }
-    Ok(next)
+    let Some((segment, path)) = last else { return Ok(0) };
+    let bytes = std::fs::read(&path).map_err(StoreError::io(&path))?;
+    let used = bytes.rchunks(SLOT_BYTES).position(|slot| slot.iter().any(|byte| *byte != 0)).map_or(0, |unused| {
+        (bytes.len().div_ceil(SLOT_BYTES) - unused) as u64
+    });
+    Ok(segment * SLOTS_PER_SEGMENT + used)
 }
 
 fn slot_offset(id: u64) -> u64 {

@@ -146,7 +146,8 @@ impl Store {
         let _commit = self.lock_commit();
         let number = self.number(id)?;
         let mut batch = self.db.batch();
-        let edges = self.put_entries(&mut batch, number, first, entries)?;
+        let rows: Vec<&Entry> = entries.iter().collect();
+        let edges = self.put_entries(&mut batch, number, first, &rows)?;
         if let Some(head) = head {
             if head.head.size == edges.size() && head.head.root != edges.frontier()?.root() {
                 return Err(StoreError::RootMismatch { size: head.head.size });
@@ -260,7 +261,7 @@ impl Store {
     }
 
     /// Puts leaves, headers, public openings, tiles and indexes into the batch and returns the edges after them.
-    pub(crate) fn put_entries(&self, batch: &mut Batch<'_>, number: LocalLog, first: LeafIndex, entries: &[Entry]) -> Result<Edges> {
+    pub(crate) fn put_entries(&self, batch: &mut Batch<'_>, number: LocalLog, first: LeafIndex, entries: &[&Entry]) -> Result<Edges> {
         let mut edges = self.edges(number)?;
         if edges.size().0 != first.0 {
             return Err(StoreError::NotContiguous { offered: first, size: edges.size() });
@@ -281,10 +282,10 @@ impl Store {
     }
 
     /// Full bundles become one row each; the rest stays as single rows until its bundle is full.
-    fn put_bundles(&self, batch: &mut Batch<'_>, number: LocalLog, first: u64, entries: &[Entry]) -> Result<()> {
+    fn put_bundles(&self, batch: &mut Batch<'_>, number: LocalLog, first: u64, entries: &[&Entry]) -> Result<()> {
         let open_start = first - first % BUNDLE_LEAVES;
         let end = first + entries.len() as u64;
-        let mut rows = entries.iter().map(stored_bytes);
+        let mut rows = entries.iter().map(|entry| stored_bytes(entry));
         if end - open_start < BUNDLE_LEAVES {
             for (index, row) in (first..).zip(rows) {
                 batch.put(Cf::Tail, Key::leaf(number, LeafIndex(index)), row);

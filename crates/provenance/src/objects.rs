@@ -117,7 +117,7 @@ impl Store {
         let mut batch = self.db.batch();
         for object in &encrypted {
             let number = self.number(&object.record.object.log)?;
-            put_object(&mut batch, number, object);
+            put_object(&mut batch, number, &object.record, &object.ciphertext);
         }
         batch.commit()
     }
@@ -254,11 +254,10 @@ pub(crate) struct EncryptedObject {
     pub(crate) ciphertext: Vec<u8>,
 }
 
-pub(crate) fn put_object(batch: &mut Batch<'_>, number: LocalLog, object: &EncryptedObject) {
-    let record = &object.record;
+pub(crate) fn put_object(batch: &mut Batch<'_>, number: LocalLog, record: &ObjectRecord, ciphertext: &[u8]) {
     let key = Key::object(&record.object.uuid, record.object.version, number, record.object.index);
     batch.put_row(Cf::Object, &key, record);
-    batch.put(Cf::Payload, &key, &object.ciphertext);
+    batch.put(Cf::Payload, &key, ciphertext);
     batch.put(Cf::ObjectByTime, Key::number(record.stored.0).then(key.as_ref()), []);
     for value in &record.observables {
         batch.put(Cf::Observable, observable_key(value, &key), []);

@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 use crate::db::{Batch, decode_row, next_number};
 use crate::error::{Result, StoreError};
 use crate::logs::{HEAD_PENDING, StoredHead};
-use crate::objects::{EncryptedObject, ObjectRef, put_object};
+use crate::objects::{EncryptedObject, ObjectRecord, ObjectRef, put_object};
 use crate::queues::{Delivery, outbox_key};
 use crate::schema::{Cf, Key, LocalLog, last_number};
 use crate::store::Store;
@@ -121,14 +121,14 @@ impl Store {
         &self,
         log: &LogId,
         first: LeafIndex,
-        leaves: &[PreparedLeaf],
+        leaves: &[&PreparedLeaf],
         head: Head,
         intakes: &[u64],
     ) -> Result<()> {
         let _commit = self.lock_commit();
         let number = self.number(log)?;
         let mut batch = self.db.batch();
-        let entries: Vec<Entry> = leaves.iter().map(|leaf| leaf.entry.clone()).collect();
+        let entries: Vec<&Entry> = leaves.iter().map(|leaf| &leaf.entry).collect();
         let edges = self.put_entries(&mut batch, number, first, &entries)?;
         if edges.size() != head.size || edges.frontier()?.root() != head.root {
             return Err(StoreError::RootMismatch { size: head.size });
@@ -187,9 +187,9 @@ fn put_companions(batch: &mut Batch<'_>, number: LocalLog, index: LeafIndex, lea
         Store::put_own_envelope(batch, leaf.entry.leaf.binding, envelope);
     }
     if let Some(object) = &leaf.object {
-        let mut object = object.clone();
-        object.record.object = ObjectRef { index, ..object.record.object };
-        put_object(batch, number, &object);
+        let reference = ObjectRef { index, ..object.record.object };
+        let record = ObjectRecord { object: reference, ..object.record.clone() };
+        put_object(batch, number, &record, &object.ciphertext);
     }
     for (row, delivery) in (0u64..).zip(&leaf.deliveries) {
         // Numbered by leaf and row: above every counter, and needing none within the batch.

@@ -14,7 +14,7 @@ use cresset_protocol::log::bundle::{BundleManifest, LogPaths, MANIFEST_PATH, dec
 use cresset_protocol::log::checkpoint::SignedCheckpoint;
 use cresset_protocol::log::merkle::{prove_inclusion, verify_inclusion};
 use cresset_protocol::log::record::{AuditPart, Blinding};
-use cresset_protocol::log::writer::PeerView;
+use cresset_protocol::log::writer::{Pace, PeerView};
 use cresset_protocol::membership::roster::PqCustody;
 use cresset_protocol::signing::{
     MlDsa65PublicKey, MlDsa65Signature, MlDsa87PublicKey, MlDsa87Signature, P384PublicKey, P384Signature,
@@ -27,7 +27,7 @@ use cresset_provenance::{AppendAnswer, NewLeaf, Store, StoreError, WriterEvent};
 use cresset_token::{KeyName, KeyStore, KeyStoreError};
 use zeroize::Zeroizing;
 
-use support::{CONSORTIUM, LOG, keys, opening, origin, private, public, publish, store, writer, writer_with};
+use support::{CONSORTIUM, LOG, brisk, keys, opening, origin, private, public, publish, store, writer, writer_with};
 
 fn leaves(range: std::ops::Range<u64>) -> Vec<NewLeaf> {
     range.map(|n| NewLeaf::bare(private(n))).collect()
@@ -197,6 +197,11 @@ impl KeyStore for Flaky {
     }
 }
 
+/// Does not wait long for a token that does not come back.
+fn impatient() -> Pace {
+    Pace { sign_wait_ms: 200, ..brisk() }
+}
+
 /// The token is away: the first publish is Pending, the second Queued; the node dies; the next run signs both.
 #[test]
 fn an_absent_token_loses_nothing() {
@@ -205,7 +210,7 @@ fn an_absent_token_loses_nothing() {
         let store = store(dir.path());
         let (inner, log_keys) = keys(dir.path());
         let flaky = Arc::new(Flaky { inner, away: Arc::new(AtomicBool::new(true)) });
-        let (writer, events) = writer_with(dir.path(), &store, 1, flaky, log_keys);
+        let (writer, events) = writer_with(dir.path(), &store, 1, flaky, log_keys, impatient());
         let first = writer.append_and_wait(leaves(0..1), Lane::Urgent);
         assert!(matches!(first, AppendAnswer::Pending { first: LeafIndex(0) }), "{first:?}");
         let second = writer.append_and_wait(leaves(1..2), Lane::Urgent);
@@ -233,7 +238,7 @@ fn a_token_that_comes_back_signs_in_the_same_run() {
     let (inner, log_keys) = keys(dir.path());
     let away = Arc::new(AtomicBool::new(true));
     let flaky = Arc::new(Flaky { inner, away: Arc::clone(&away) });
-    let (writer, events) = writer_with(dir.path(), &store, 1, flaky, log_keys);
+    let (writer, events) = writer_with(dir.path(), &store, 1, flaky, log_keys, impatient());
     writer.append(leaves(0..1), Lane::Urgent, Box::new(drop));
     assert!(events.iter().any(|event| matches!(event, WriterEvent::TokenTrouble(_))));
     away.store(false, Ordering::SeqCst);

@@ -223,15 +223,15 @@ impl Executor {
 
     fn persist(&mut self, flush: Flush) {
         let held = flush.tickets.iter().filter_map(|ticket| self.appends.get(ticket));
-        let mut leaves = Vec::new();
+        let mut leaves: Vec<&PreparedLeaf> = Vec::new();
         let mut intakes = Vec::new();
         for held in held {
-            leaves.extend_from_slice(&held.leaves);
+            leaves.extend(&held.leaves);
             intakes.extend(held.intake);
         }
         match self.store.persist_flush(&self.log, flush.first, &leaves, flush.head, &intakes) {
             Ok(()) => {
-                self.flushed = Some(leaves.into_iter().map(|leaf| leaf.entry).collect());
+                self.flushed = Some(leaves.into_iter().map(|leaf| leaf.entry.clone()).collect());
                 for ticket in &flush.tickets {
                     self.release_leaves(*ticket);
                 }

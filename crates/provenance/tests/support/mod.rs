@@ -52,7 +52,12 @@ pub(crate) fn store(dir: &Path) -> Arc<Store> {
 /// A writer with a short interval, and its events.
 pub(crate) fn writer(dir: &Path, store: &Arc<Store>, active_hubs: usize) -> (LogWriter, Receiver<WriterEvent>) {
     let (key_store, keys) = keys(dir);
-    writer_with(dir, store, active_hubs, key_store, keys)
+    writer_with(dir, store, active_hubs, key_store, keys, brisk())
+}
+
+/// Short intervals, so that tests need not wait.
+pub(crate) fn brisk() -> Pace {
+    Pace { normal_interval_ms: 20, retry_ms: 10, ..Pace::default() }
 }
 
 pub(crate) fn writer_with(
@@ -61,6 +66,7 @@ pub(crate) fn writer_with(
     active_hubs: usize,
     key_store: Arc<dyn KeyStore>,
     keys: LogKeys,
+    pace: Pace,
 ) -> (LogWriter, Receiver<WriterEvent>) {
     let config = LogWriterConfig {
         log: LOG,
@@ -68,7 +74,7 @@ pub(crate) fn writer_with(
         keys,
         key_names: LogKeyNames { p384: name("log-p384"), ml_dsa_65: name("log-ml-dsa") },
         active_hubs,
-        pace: Pace { normal_interval_ms: 20, retry_ms: 10, sign_wait_ms: 200, ..Pace::default() },
+        pace,
         fence_dir: dir.join("fence"),
         clock: Arc::new(|| UnixSeconds(1_800_000_000)),
     };
