@@ -274,7 +274,7 @@ impl Replication {
         let expires = cresset_protocol::ids::UnixSeconds(self.parts.now().0 + crate::startup::RELAY_RETENTION_S);
         let stored = match self.parts.store.put_foreign_envelope(&digest, body, expires) {
             // What a WITHDRAW or ERASE named is never taken again.
-            Err(StoreError::Erased { .. }) => self.parts.store.remove_inbox(log, index),
+            Err(StoreError::Erased) => self.parts.store.remove_inbox(log, index),
             Ok(()) => {
                 self.take(log, index, header, body);
                 Ok(())

@@ -140,7 +140,7 @@ impl World {
             self.now_ms = at;
             self.outcome.events += 1;
             self.handle(event)?;
-            if at > self.plan.active_ms && self.outcome.events % 64 == 0 && self.unequal().is_none() {
+            if at > self.plan.active_ms && self.outcome.events.is_multiple_of(64) && self.unequal().is_none() {
                 self.outcome.settled_ms = at - self.plan.active_ms;
                 self.outcome.leaves = self.hubs.iter().map(|hub| hub.state_of(&hub.log).0).sum();
                 self.outcome.trace = self.trace.finalize().into();
