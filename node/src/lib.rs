@@ -10,21 +10,28 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod cli;
 pub mod network;
 pub mod transport;
 
 mod api;
 mod audiences;
+mod client;
 mod clock;
+mod commands;
 mod config;
 mod deliver;
+mod doctor;
+mod enrol;
 mod exit_code;
 mod gate;
 mod home;
 mod hub;
 mod hub_error;
 mod membership;
+mod metrics;
 mod observables;
+mod output;
 mod parts;
 mod publish;
 mod pulse;
@@ -34,3 +41,4 @@ mod replicate;
 mod serve;
 mod startup;
 mod stored_view;
+mod telemetry;

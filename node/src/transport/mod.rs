@@ -40,6 +40,7 @@ pub use profile::ProfileError;
 pub(crate) use sessions::Sessions;
 pub use tls::{ALPN, Clock, TlsError, TlsIdentity, spki_digest};
 pub use verifier::CertificateRefused;
+pub(crate) use verifier::judge_certificate;
 
 /// Who we are on the wire.
 #[derive(Clone)]

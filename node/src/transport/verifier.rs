@@ -30,6 +30,18 @@ pub(crate) static SIGNATURE_ALGORITHMS: WebPkiSupportedAlgorithms =
     WebPkiSupportedAlgorithms { all: ALL, mapping: &[(SignatureScheme::ECDSA_NISTP384_SHA384, ALL)] };
 const ALL: &[&dyn SignatureVerificationAlgorithm] = &[webpki::aws_lc_rs::ECDSA_P384_SHA384];
 
+/// Judges a certificate of our own the way peers will, in both roles.
+pub(crate) fn judge_certificate(
+    membership: MembershipReader,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), Error> {
+    let verifier = PeerVerifier { membership };
+    verifier.judge(leaf, intermediates, now, KeyUsage::server_auth())?;
+    verifier.judge(leaf, intermediates, now, KeyUsage::client_auth())
+}
+
 impl PeerVerifier {
     pub(crate) fn new(membership: MembershipReader) -> Arc<Self> {
         Arc::new(Self { membership })
