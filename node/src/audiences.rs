@@ -4,7 +4,7 @@
 //! store, but the set is not: a new grant is made, so a restored hub never resumes an old key.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cresset_crypto::RandomnessError;
 use cresset_crypto::envelope::{
@@ -32,6 +32,7 @@ const HOUR_S: u64 = 3_600;
 #[derive(Default)]
 pub(crate) struct Audiences {
     state: Mutex<State>,
+    granting: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -56,6 +57,25 @@ pub(crate) struct Granted {
 }
 
 impl Audiences {
+    /// Holds off everybody else who needs a new grant, unless keys for all these audiences are in force. A key is shared
+    /// only once its grant is durable: otherwise an envelope could outlive a grant that was never logged.
+    pub(crate) fn reserve<'a>(
+        &self,
+        snapshot: &Snapshot,
+        me: HubId,
+        now: UnixSeconds,
+        mut audiences: impl Iterator<Item = &'a [HubId]>,
+    ) -> Option<MutexGuard<'_, ()>> {
+        let in_force = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            audiences.all(|members| {
+                let name = (snapshot.roster.digest(), with(me, members));
+                state.open.get(&name).is_some_and(|open| open.in_force(now))
+            })
+        };
+        (!in_force).then(|| self.granting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Gives the key of an audience, granting a new one where there is none in force. `members` need not name oneself.
     pub(crate) fn key_for(
         &self,
@@ -65,8 +85,7 @@ impl Audiences {
         me: HubId,
         members: &[HubId],
     ) -> Result<Granted, AudienceError> {
-        let mut members: BTreeSet<HubId> = members.iter().copied().collect();
-        members.insert(me);
+        let members = with(me, members);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (snapshot.roster.digest(), members.clone());
         if let Some(open) = state.open.get_mut(&name).filter(|open| open.in_force(maker.time)) {
@@ -92,6 +111,10 @@ impl Audiences {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open.retain(|_, open| open.key.id() != key.id());
     }
+}
+
+fn with(me: HubId, members: &[HubId]) -> BTreeSet<HubId> {
+    members.iter().copied().chain([me]).collect()
 }
 
 impl Open {

@@ -3,23 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cresset_protocol::envelope::EnvelopeHeader;
-use cresset_protocol::ids::{LeafIndex, TreeSize, UnixSeconds};
+use cresset_protocol::envelope::{Addressing, EnvelopeHeader};
+use cresset_protocol::ids::{HubId, LeafIndex, TreeSize, UnixSeconds};
 use cresset_protocol::limits::OBJECT_BYTES_MAX;
 use cresset_protocol::log::checkpoint::SignedCheckpoint;
 use cresset_protocol::log::merkle::{prove_inclusion, verify_inclusion};
 use cresset_protocol::log::leaf::LeafKind;
+use cresset_protocol::sync::directory::NoteRefused;
 use cresset_provenance::queues::{Delivery as Queued, QueueNumber};
 use cresset_provenance::StoreError;
 
 use crate::network::{Delivery, DeliveryAck, DeliveryHead, Refusal, RequestError};
 use crate::parts::Parts;
-use crate::receive::{self, Received};
+use crate::receive::{self, Fate, Received};
 
 /// How often the outbox is looked at without a ring.
 const OUTBOX_PERIOD: Duration = Duration::from_secs(5);
 /// Deliveries to one hub in one round.
 const DELIVERIES_PER_ROUND: usize = 64;
+/// Rows of one hub's outbox looked at in one round.
+const OUTBOX_READ_MAX: usize = 4_096;
+/// How long the outbox waits for the slowest hub before it looks again.
+const ROUND_MAX: Duration = Duration::from_secs(30);
+/// A delivery that was refused for good stays for a person to see, and is not tried again.
+const NEVER: UnixSeconds = UnixSeconds(u64::MAX >> 1);
 /// Longest pause between two tries, in seconds.
 const BACKOFF_S_MAX: u64 = 300;
 /// Envelopes up to this size ride in the delivery itself.
@@ -29,18 +36,27 @@ const ENVELOPE_BYTES_MAX: u64 = OBJECT_BYTES_MAX + (64 << 20);
 pub(crate) async fn run(parts: Arc<Parts>) {
     loop {
         let _ = tokio::time::timeout(OUTBOX_PERIOD, parts.outbox.notified()).await;
-        for peer in parts.network.peers().into_iter().filter(|peer| !peer.limited) {
-            let queued = tokio::task::block_in_place(|| parts.store.deliveries_to(&peer.hub, DELIVERIES_PER_ROUND));
-            let queued = queued.unwrap_or_else(|error| {
-                tracing::error!(%error, "the outbox cannot be read");
-                Vec::new()
-            });
-            for (number, delivery) in queued {
-                if delivery.next_try <= parts.now() {
-                    send(&parts, number, delivery).await;
-                }
+        // One task a hub: a peer that stalls holds up nobody else's deliveries.
+        let hubs = parts.network.peers().into_iter().filter(|peer| !peer.limited).map(|peer| peer.hub);
+        let rounds: Vec<_> = hubs.map(|hub| tokio::spawn(round(parts.clone(), hub))).collect();
+        for round in rounds {
+            if tokio::time::timeout(ROUND_MAX, round).await.is_err() {
+                tracing::debug!("a hub takes its deliveries slowly");
             }
         }
+    }
+}
+
+/// Sends one hub what is due.
+async fn round(parts: Arc<Parts>, hub: HubId) {
+    let queued = tokio::task::block_in_place(|| parts.store.deliveries_to(&hub, OUTBOX_READ_MAX));
+    let queued = queued.unwrap_or_else(|error| {
+        tracing::error!(%error, "the outbox cannot be read");
+        Vec::new()
+    });
+    let due = queued.into_iter().filter(|(_, delivery)| delivery.next_try <= parts.now());
+    for (number, delivery) in due.take(DELIVERIES_PER_ROUND) {
+        send(&parts, number, delivery).await;
     }
 }
 
@@ -56,8 +72,9 @@ async fn send(parts: &Parts, number: QueueNumber, queued: Queued) {
     let done = match outcome {
         Ok(DeliveryAck::Stored | DeliveryAck::Known | DeliveryAck::WillFetch) => true,
         Err(RequestError::Refused(refusal @ (Refusal::Invalid | Refusal::DoesNotVerify))) => {
-            tracing::error!(%to, %refusal, "a delivery was refused for good");
-            true
+            tracing::error!(%to, %refusal, "a delivery was refused for good; it stays in the outbox for a person to see");
+            let _ = parts.store.update_delivery(number, &Queued { next_try: NEVER, ..queued });
+            return;
         }
         Err(error) => {
             tracing::debug!(%to, %error, "a delivery waits");
@@ -99,7 +116,7 @@ fn prepare(parts: &Parts, queued: &Queued) -> Result<Option<Delivery>, StoreErro
 }
 
 /// Takes a delivery in: its leaf must stand under a checkpoint that verifies, its header must be the leaf's.
-pub(crate) fn accept(parts: &Parts, from: cresset_protocol::ids::HubId, delivery: Delivery) -> Result<DeliveryAck, Refusal> {
+pub(crate) fn accept(parts: &Parts, from: HubId, delivery: Delivery) -> Result<DeliveryAck, Refusal> {
     let head = delivery.head;
     let snapshot = parts.membership.snapshot();
     let known = snapshot.directory.log(&head.log).filter(|known| known.hub == from).ok_or(Refusal::NotAllowed)?;
@@ -108,8 +125,15 @@ pub(crate) fn accept(parts: &Parts, from: cresset_protocol::ids::HubId, delivery
     }
     let header =
         EnvelopeHeader::from_wire(&head.header, &parts.consortium, &head.log).map_err(|_| Refusal::DoesNotVerify)?;
+    if !matches!(header.terms().addressing, Addressing::Direct { .. }) {
+        return Err(Refusal::Invalid);
+    }
     let header_fits = header.check_bound_by(&head.leaf).is_ok() && header.check_body(&delivery.envelope).is_ok();
-    let note = known.parse_note(&head.note).map_err(|_| Refusal::DoesNotVerify)?;
+    let note = known.parse_note(&head.note).map_err(|error| match error {
+        // Our roster may be older than the sender's.
+        NoteRefused::UnknownKeys => Refusal::Busy,
+        _ => Refusal::DoesNotVerify,
+    })?;
     let checkpoint =
         known.verify_note(note, &cresset_crypto::Verifier).map_err(|_| Refusal::DoesNotVerify)?;
     if !header_fits || !is_included(&head.leaf.hash(), head.index, &head.proof, &checkpoint) {
@@ -122,10 +146,12 @@ pub(crate) fn accept(parts: &Parts, from: cresset_protocol::ids::HubId, delivery
     }
     let received = Received { log: head.log, index: head.index, leaf: head.leaf, header, body: delivery.envelope };
     match receive::take(parts, &received) {
+        Ok(Fate::Known) => Ok(DeliveryAck::Known),
+        Ok(Fate::NotForUs) => Err(Refusal::NotAllowed),
         Ok(_) => Ok(DeliveryAck::Stored),
         Err(error) => {
             tracing::warn!(log = %head.log, index = %head.index, %error, "a delivery was not taken");
-            Err(Refusal::DoesNotVerify)
+            Err(if error.is_final() { Refusal::DoesNotVerify } else { Refusal::Failed })
         }
     }
 }

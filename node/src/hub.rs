@@ -323,8 +323,10 @@ impl Hub {
 
     fn newest(&self, uuid: &ObjectUuid) -> Result<ObjectRecord, HubError> {
         let versions = self.parts.store.object_versions(uuid)?;
-        let served = versions.into_iter().filter(|record| record.standing != ObjectStanding::Withdrawn);
-        served
+        let served = |record: &ObjectRecord| matches!(record.standing, ObjectStanding::Own | ObjectStanding::Admitted);
+        versions
+            .into_iter()
+            .filter(served)
             .max_by_key(|record| (record.object.version, record.object.index))
             .ok_or_else(|| HubError::not_found("the object").hint("`cresset search VALUE` finds objects by what they hold"))
     }
@@ -363,12 +365,17 @@ impl Hub {
         let owner = snapshot.roster.hub_by_log(log).map(|hub| hub.country);
         let others: BTreeSet<_> =
             snapshot.active().iter().map(|hub| hub.country).filter(|country| Some(*country) != owner).collect();
+        // A head confirms only if it is a head of the history that this hub holds.
+        let tree = self.parts.store.tree(log)?;
+        let agrees = |head: &cresset_protocol::log::writer::Head| {
+            head.size <= tree.size() && tree.frontier_at(head.size).is_ok_and(|frontier| frontier.root() == head.root)
+        };
         let confirmed: BTreeSet<_> = self
             .parts
             .store
             .observations(log)?
             .into_iter()
-            .filter(|(_, seen)| seen.confirmed_by.is_some() && seen.head.size.0 > index.0)
+            .filter(|(_, seen)| seen.confirmed_by.is_some() && seen.head.size.0 > index.0 && agrees(&seen.head))
             .filter_map(|(hub, _)| snapshot.roster.hub(&hub).map(|hub| hub.country))
             .filter(|country| others.contains(country))
             .collect();

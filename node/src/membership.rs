@@ -63,7 +63,7 @@ impl Membership {
         now: UnixSeconds,
     ) -> Result<Self, MembershipError> {
         let chain = home.chain(now, &Verifier)?;
-        let roster = chain.current();
+        let roster = chain.effective();
         if roster.hub(&me).is_none() {
             return Err(MembershipError::NotListed(roster.version()));
         }
@@ -129,9 +129,9 @@ impl Membership {
         if !newer {
             return Ok(false);
         }
-        self.home.set_chain(&grown)?;
         let roster = grown.effective();
         let transport = for_transport(&roster, &self.root)?;
+        self.home.set_chain(&grown)?;
         *chain = grown;
         self.snapshot.send_replace(Arc::new(read(&self.me, &self.keys, &roster)));
         self.transport.send_replace(Arc::new(transport));

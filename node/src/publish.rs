@@ -12,7 +12,7 @@ use cresset_policy::plan::{Carriage, Origin, PlanError, PlannedView};
 use cresset_policy::release::ReleaseError;
 use cresset_policy::{Addressing, Recipient, ReleasePlan, plan_release};
 use cresset_protocol::domain;
-use cresset_protocol::ids::{Binding, HubId, LeafIndex, ObjectVersion};
+use cresset_protocol::ids::{Binding, HubId, LeafIndex, ObjectVersion, PolicyDigest, RosterDigest};
 use cresset_protocol::log::kinds::KindTag;
 use cresset_protocol::log::leaf::LeafKind;
 use cresset_protocol::log::private::{PublishAudit, ReleaseShare};
@@ -39,6 +39,9 @@ use crate::parts::Parts;
 use crate::records::{LeafMaker, record};
 use crate::stored_view::StoredView;
 
+/// Largest envelope that a direct delivery carries.
+const DELIVERY_BYTES_MAX: u64 = 16 << 20;
+
 /// What the caller asks for, resolved against the roster.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PublishOrder {
@@ -50,6 +53,8 @@ pub(crate) struct PublishOrder {
 
 /// One object with its plan, not yet executed.
 pub(crate) struct Planned {
+    /// The roster that it was planned under.
+    pub(crate) roster: RosterDigest,
     /// The object.
     pub(crate) parsed: Parsed,
     /// Who gets what.
@@ -84,13 +89,14 @@ pub(crate) struct PublishedViewLeaf {
 pub(crate) fn plan(parts: &Parts, native: &[u8], order: &PublishOrder) -> Result<Vec<Planned>, PublishError> {
     let snapshot = parts.membership.snapshot();
     let own = snapshot.roster.hub(&parts.me).ok_or(PublishError::NotListed)?;
+    check_bundle(parts, &snapshot)?;
     let recipients = recipients(&snapshot, &parts.me);
     let lane = if order.urgent { cresset_policy::Lane::Urgent } else { cresset_policy::Lane::Normal };
     let origin = Origin { hub: parts.me, country: own.country, now: parts.now(), lane };
     let mut out = Vec::new();
     for parsed in MispFormat.parse_all(native).map_err(PublishError::Parse)? {
         let plan = plan_release(&parts.engine, &parsed.object, &recipients, &order.addressing, &origin)?;
-        out.push(Planned { parsed, plan });
+        out.push(Planned { roster: snapshot.roster.digest(), parsed, plan });
     }
     Ok(out)
 }
@@ -105,9 +111,12 @@ pub(crate) fn execute(
     let snapshot = parts.membership.snapshot();
     let maker =
         LeafMaker { consortium: &parts.consortium, log: &parts.log, time: parts.now(), urgent: order.urgent };
+    if snapshot.roster.digest() != planned.roster {
+        return Err(PublishError::RosterChanged);
+    }
     let object = &planned.parsed.object;
     refuse_foreign_version(parts, object)?;
-    let tree = AttributeTree::build(object, AttributeSeed::new(random_bytes()?))?;
+    let tree = AttributeTree::build(object, seed_of(parts, object)?)?;
     let published = || PublishedObject {
         uuid: object.uuid,
         version: object.version,
@@ -119,6 +128,8 @@ pub(crate) fn execute(
 
     // The RELEASE comes last in the log, but its commitment is known first: every PUBLISH names it.
     let release = release_leaf(&maker, &snapshot, &planned.plan)?;
+    let announced = planned.plan.views.iter().filter(|view| view.carriage == Carriage::Audience);
+    let _granting = audiences.reserve(&snapshot, parts.me, maker.time, announced.map(|view| view.hubs.as_slice()));
     let mut leaves = Vec::new();
     let mut granted = Vec::new();
     let mut views = Vec::new();
@@ -190,8 +201,9 @@ fn perform_obligations(
     // A redacted view holds copies of the units; the plan speaks of positions in the object.
     let position = |unit: &Unit| object.units.iter().position(|own| own.attributes.first() == unit.attributes.first());
     let keep = |unit: &Unit, attribute: Option<&Attribute>| {
-        let (Some(attribute), Some(position)) = (attribute, position(unit)) else { return true };
-        u32::try_from(position).is_ok_and(|position| view.discloses(position, attribute))
+        let Some(attribute) = attribute else { return true };
+        let position = position(unit).and_then(|position| u32::try_from(position).ok());
+        position.is_some_and(|position| view.discloses(position, attribute))
     };
     Ok(redact_attributes(payload, share, &keep)?)
 }
@@ -238,6 +250,9 @@ fn direct_view(
     };
     let EncryptedEnvelope { header, body } =
         encrypt_direct(&draft, &roster_terms(snapshot, period), DirectRecipients::Named(&keys))?;
+    if body.len() as u64 > DELIVERY_BYTES_MAX {
+        return Err(PublishError::DirectTooLarge(body.len()));
+    }
     let leaf = maker.private(record, Binding(header.digest().0));
     let delivery = |to: &HubId| Delivery { to: *to, index: None, body: header.to_wire(), attempts: 0, next_try: maker.time };
     let deliveries = view.hubs.iter().map(delivery).collect();
@@ -290,9 +305,35 @@ fn own_object(
     }
 }
 
+/// The seed of this version: the same document published to further hubs has the same root everywhere.
+fn seed_of(parts: &Parts, object: &CtiObject) -> Result<AttributeSeed, PublishError> {
+    let published = parts.store.object_versions(&object.uuid)?;
+    let before = published.iter().find(|record| record.origin == parts.me && record.object.version == object.version);
+    let stored = match before {
+        Some(record) => parts.store.payload(&record.object)?,
+        None => None,
+    };
+    let full = stored
+        .and_then(|bytes| StoredView::from_bytes(&bytes).ok())
+        .and_then(|view| ViewPayload::from_bytes(&view.payload).ok());
+    match full.as_ref().and_then(ViewPayload::seed) {
+        Some(seed) => Ok(seed.clone()),
+        None => Ok(AttributeSeed::new(random_bytes()?)),
+    }
+}
+
+/// A consortium bundle that the roster names and this hub has not loaded would be silently ignored: refuse instead.
+pub(crate) fn check_bundle(parts: &Parts, snapshot: &Snapshot) -> Result<(), PublishError> {
+    match snapshot.roster.body().policy {
+        Some(bundle) if !parts.engine.bundles().contains(&bundle) => Err(PublishError::BundleMissing(bundle)),
+        _ => Ok(()),
+    }
+}
+
 /// Only the owner's log versions an object: publishing somebody else's uuid would be held at every recipient.
 fn refuse_foreign_version(parts: &Parts, object: &CtiObject) -> Result<(), PublishError> {
-    let versions = parts.store.object_versions(&object.uuid)?;
+    let mut versions = parts.store.object_versions(&object.uuid)?;
+    versions.retain(|record| record.standing != ObjectStanding::Held);
     match versions.iter().find(|record| record.origin != parts.me) {
         Some(record) => {
             let origin = parts.membership.snapshot().roster.hub(&record.origin).map(|hub| hub.domain.clone());
@@ -352,6 +393,15 @@ pub(crate) enum PublishError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Direct deliveries carry their envelope.
+    #[error("a view with TLP:RED makes an envelope of {0} bytes, a delivery takes {DELIVERY_BYTES_MAX}\nhint: publish it in parts")]
+    DirectTooLarge(usize),
+    /// The roster changed between plan and execution.
+    #[error("the roster changed while this was being published\nhint: publish it again; nothing was released")]
+    RosterChanged,
+    /// The roster names a policy bundle that is not loaded.
+    #[error("the roster puts policy bundle `{0}` in force, which this hub does not have\nhint: nothing is released without it")]
+    BundleMissing(PolicyDigest),
     /// This hub is in no roster.
     #[error("the roster does not list this hub")]
     NotListed,

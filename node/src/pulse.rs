@@ -1,5 +1,6 @@
 //! The heartbeat's leaves: HEADS over all other logs, and the slot leaf with this hub's statements.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use cresset_protocol::log::slot::{Slot, SlotAudit, Statement};
 use cresset_protocol::suite::Suite;
 use cresset_protocol::sync::heartbeat::{Due, Heartbeat};
 use cresset_provenance::log_writer::Lane;
-use cresset_provenance::{NewLeaf, StoreError};
+use cresset_provenance::{AppendAnswer, NewLeaf, StoreError};
 use tokio::sync::mpsc;
 
 use crate::parts::Parts;
@@ -24,6 +25,10 @@ use crate::replicate::statement;
 
 /// How often it is asked what is due.
 const TICK: Duration = Duration::from_secs(1);
+/// Name of the cursor that holds the start of the last slot written.
+const LAST_SLOT: &str = "pulse/last-slot";
+/// Heartbeat leaves that wait for the writer.
+const OVERDUE_MAX: usize = 16;
 /// Leaves read at a time when the own log's HEADS are collected at start.
 const ENTRIES_PER_READ: u64 = 1_024;
 
@@ -57,30 +62,49 @@ impl Pulse {
 
     /// Beats for as long as the node runs.
     pub(crate) async fn run(self, mut noteworthy: mpsc::Receiver<()>) {
-        let mut heartbeat = Heartbeat::resume(None, None);
+        let last_slot = self.parts.store.cursor(LAST_SLOT).ok().flatten();
+        let last_slot = last_slot.and_then(|bytes| Some(UnixSeconds(u64::from_be_bytes(bytes.try_into().ok()?))));
+        let mut heartbeat = Heartbeat::resume(None, last_slot);
+        let mut overdue = VecDeque::new();
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 Some(()) = noteworthy.recv() => heartbeat.noteworthy_change(self.parts.now()),
                 _ = tick.tick() => {
+                    // While the gate is closed nothing may be signed: what is due waits here, not in the writer's queue.
                     for due in heartbeat.tick(self.parts.now()) {
-                        let done = tokio::task::block_in_place(|| match due {
-                            Due::Heads => self.heads(),
-                            Due::Slot { start } => self.slot(start),
-                        });
-                        if let Err(error) = done {
-                            tracing::error!(?due, %error, "a heartbeat leaf cannot be written");
+                        if !overdue.contains(&due) {
+                            overdue.push_back(due);
                         }
+                    }
+                    overdue.truncate(OVERDUE_MAX);
+                    if self.parts.writer.status().gate_open {
+                        self.write_overdue(&mut overdue);
                     }
                 }
             }
         }
     }
 
+    fn write_overdue(&self, overdue: &mut VecDeque<Due>) {
+        while let Some(due) = overdue.front().copied() {
+            let done = tokio::task::block_in_place(|| match due {
+                Due::Heads => self.heads(),
+                Due::Slot { start } => self.slot(start),
+            });
+            if let Err(error) = done {
+                return tracing::warn!(?due, %error, "a heartbeat leaf waits");
+            }
+            overdue.pop_front();
+        }
+    }
+
     /// Writes a HEADS leaf with the heads that moved since the last one.
     fn heads(&self) -> Result<(), PulseError> {
         let snapshot = self.parts.membership.snapshot();
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        // X covers what HEADS leaves name, so the table moves only when the leaf is durable.
+        let mut held = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = held.clone();
         let mut moved = Vec::new();
         for record in self.parts.store.logs()?.into_iter().filter(|record| record.id != self.parts.log) {
             let size = self.parts.store.log_size(&record.id)?;
@@ -99,7 +123,8 @@ impl Pulse {
             roster_digest: snapshot.roster.digest(),
         });
         let leaf = self.maker().public(&share, table.root())?;
-        self.append(leaf);
+        self.append(leaf)?;
+        *held = table;
         Ok(())
     }
 
@@ -113,7 +138,8 @@ impl Pulse {
         // The auditor builds the slot again; each owner gets its own statements, with paths.
         let audit = SlotAudit { seed, statements }.to_bytes();
         let leaf = self.maker().private(record(share, audit)?, Binding(random_bytes()?));
-        self.append(NewLeaf { statements: queued.into_iter().map(|(number, _)| number).collect(), ..leaf });
+        self.append(NewLeaf { statements: queued.into_iter().map(|(number, _)| number).collect(), ..leaf })?;
+        self.parts.store.set_cursor(LAST_SLOT, &start.0.to_be_bytes())?;
         Ok(())
     }
 
@@ -121,9 +147,11 @@ impl Pulse {
         LeafMaker { consortium: &self.parts.consortium, log: &self.parts.log, time: self.parts.now(), urgent: false }
     }
 
-    fn append(&self, leaf: NewLeaf) {
-        // Whatever the answer, the next beat says more: nobody waits for this one.
-        self.parts.writer.append(vec![leaf], Lane::Normal, Box::new(|answer| tracing::debug!(?answer, "heartbeat leaf")));
+    fn append(&self, leaf: NewLeaf) -> Result<(), PulseError> {
+        match self.parts.writer.append_and_wait(vec![leaf], Lane::Normal) {
+            AppendAnswer::Signed { .. } | AppendAnswer::Pending { .. } => Ok(()),
+            answer => Err(PulseError::NotWritten(format!("{answer:?}"))),
+        }
     }
 }
 
@@ -134,6 +162,8 @@ enum PulseError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Randomness(#[from] cresset_crypto::RandomnessError),
+    #[error("the writer says {0}")]
+    NotWritten(String),
     #[error(transparent)]
     Slot(#[from] cresset_protocol::log::slot::SlotError),
 }

@@ -29,6 +29,7 @@ use crate::serve::may_fetch;
 
 /// Results of requests that wait for the engine.
 const RESULTS_WAITING_MAX: usize = 256;
+const BAD_GENESIS: &str = "genesis leaf of a mirror";
 /// How often the engine and the inbox are told that time passes.
 const TICK: Duration = Duration::from_secs(1);
 /// Largest envelope, stanzas and tags included.
@@ -113,8 +114,6 @@ impl Replication {
                     self.step(Input::PeerUp(peer.hub)).await;
                     self.fetch(QueueInput::PeerUp(peer.hub));
                     self.parts.outbox.notify_one();
-                    // A hub that has nothing of ours counts for the start-up gate, too.
-                    self.parts.writer.peer_head(peer.hub, PeerView::Nothing);
                 }
             }
             NetworkEvent::PeerDown(hub) => {
@@ -130,7 +129,14 @@ impl Replication {
 
     async fn arrived(&mut self, arrived: Arrived) {
         match arrived {
-            Arrived::Heads(from, notes) => self.step(Input::Heads { from, notes }).await,
+            Arrived::Heads(from, notes) => {
+                // Only an answer counts for the start-up gate; a mere connection says nothing about our log.
+                if !notes.iter().any(|(log, _)| *log == self.parts.log) {
+                    let parts = self.parts.clone();
+                    tokio::task::block_in_place(|| parts.writer.peer_head(from, PeerView::Nothing));
+                }
+                self.step(Input::Heads { from, notes }).await;
+            }
             Arrived::Package(from, log, bytes) => self.step(Input::Package { from, log, bytes }).await,
             Arrived::FetchEnded(from, log) => self.step(Input::FetchEnded { from, log }).await,
             Arrived::Envelope(fetch, Ok(bytes)) => self.envelope(fetch, bytes),
@@ -171,17 +177,26 @@ impl Replication {
             Output::AskHeads(hub) => self.ask_heads(hub),
             Output::Fetch { peer, log, from, to, head } => self.fetch_entries(peer, log, from, to, head),
             Output::Commit(commit) => {
-                if let Err(error) = tokio::task::block_in_place(|| self.commit(&commit)) {
-                    // Memory is ahead of the disk now: start again from the disk.
-                    tracing::error!(log = %commit.log, %error, "a verified extension cannot be stored");
-                    self.restart_engine();
+                match tokio::task::block_in_place(|| self.commit(&commit)) {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Inconsistent { what: BAD_GENESIS }) => {
+                        tracing::error!(log = %commit.log, %error, "a log is not what its id says; nothing of it is taken");
+                        self.engine.quarantine(&commit.log);
+                    }
+                    Err(error) => {
+                        // Memory is ahead of the disk now: start again from the disk.
+                        tracing::error!(log = %commit.log, %error, "a verified extension cannot be stored");
+                        self.restart_engine();
+                    }
                 }
             }
-            Output::OwnHead { from, log, head } => self.own_head(from, &log, &head),
+            Output::OwnHead { from, log, head } => {
+                tokio::task::block_in_place(|| self.own_head(from, &log, &head));
+            }
             Output::Misbehaviour { peer, what } => self.misbehaviour(peer, what).await,
             Output::Inconsistent { log, other, .. } => {
-                tracing::error!(%log, size = other.checkpoint.size.0, "two signed histories of one log");
-                self.count(format!("{:?}", "Inconsistent"));
+                tracing::error!(%log, size = other.checkpoint.size.0, "two signed histories of one log: nothing more of it is taken");
+                self.count("inconsistent".into());
             }
         }
     }
@@ -191,18 +206,22 @@ impl Replication {
         self.register(commit, &entries)?;
         let complete = commit.frontier.size() == commit.checkpoint.checkpoint.size;
         let head = if complete { self.stored_head(&commit.log, &commit.checkpoint) } else { None };
-        self.parts.store.commit_mirror(&commit.log, commit.first, &entries, head.as_ref())?;
+        let awaited: Vec<(LeafIndex, &EnvelopeHeader)> = (commit.first.0..)
+            .map(LeafIndex)
+            .zip(&commit.entries)
+            .filter_map(|(index, entry)| Some((index, entry.header()?)))
+            .filter(|(_, header)| may_fetch(&self.parts, header.terms().relay))
+            .collect();
+        let rows: Vec<LeafIndex> = awaited.iter().map(|(index, _)| *index).collect();
+        self.parts.store.commit_mirror(&commit.log, commit.first, &entries, head.as_ref(), &rows)?;
+        let mut noteworthy = false;
+        for (index, entry) in (commit.first.0..).map(LeafIndex).zip(&entries) {
+            noteworthy |= entry.leaf.kind != LeafKind::Heads;
+            self.observe(&commit.log, index, entry)?;
+        }
         let inline: BTreeMap<LeafIndex, &[u8]> =
             commit.inline.iter().map(|envelope| (envelope.index, envelope.bytes.as_slice())).collect();
-        let mut noteworthy = false;
-        for (index, entry) in (commit.first.0..).map(LeafIndex).zip(&commit.entries) {
-            noteworthy |= entry.leaf().kind != LeafKind::Heads;
-            self.observe(&commit.log, index, entry.entry())?;
-            let Some(header) = entry.header() else { continue };
-            if !may_fetch(&self.parts, header.terms().relay) {
-                continue;
-            }
-            receive::expect(&self.parts, &commit.log, index)?;
+        for (index, header) in awaited {
             match inline.get(&index) {
                 Some(body) => self.store_envelope(&commit.log, index, header, body),
                 None => self.want(&commit.log, index),
@@ -227,7 +246,7 @@ impl Replication {
             Some(PublicShare::Genesis(share)) if log_id_of(&share.manifest) == commit.log => {
                 self.parts.store.register_log(&commit.log, &known.origin, &share.manifest)
             }
-            _ => Err(StoreError::Inconsistent { what: "genesis leaf of a mirror" }),
+            _ => Err(StoreError::Inconsistent { what: BAD_GENESIS }),
         }
     }
 
@@ -296,9 +315,8 @@ impl Replication {
         match receive::take(&self.parts, &received) {
             Ok(fate) => tracing::debug!(%log, %index, ?fate, "envelope dealt with"),
             Err(error) => {
-                tracing::warn!(%log, %index, %error, "an envelope was not taken");
                 self.count("envelope".into());
-                let _ = self.parts.store.remove_inbox(log, index);
+                receive::give_up_or_postpone(&self.parts, log, index, &error);
             }
         }
     }
@@ -320,11 +338,21 @@ impl Replication {
 
     fn spawn_envelope_fetch(&self, fetch: FetchEnvelope) {
         let (network, arrived) = (self.parts.network.clone(), self.arrived.clone());
+        // The header says how long the envelope is: no peer makes this hub buffer more.
+        let bytes_max = self.envelope_bytes(&fetch.digest);
         tokio::spawn(async move {
-            let digest: HeaderDigest = fetch.digest;
-            let result = network.fetch_envelope(fetch.peer, digest, ENVELOPE_BYTES_MAX).await;
+            let result = network.fetch_envelope(fetch.peer, fetch.digest, bytes_max).await;
             let _ = arrived.send(Arrived::Envelope(fetch, result)).await;
         });
+    }
+
+    fn envelope_bytes(&self, digest: &HeaderDigest) -> u64 {
+        let located = self.parts.store.locate_header(digest).ok().flatten();
+        let header = located.and_then(|(log, index)| {
+            let wire = self.parts.store.entry(&log, index).ok()?.header?;
+            EnvelopeHeader::from_wire(&wire, &self.parts.consortium, &log).ok()
+        });
+        header.map_or(0, |header| header.terms().layout().body_bytes()).min(ENVELOPE_BYTES_MAX)
     }
 
     fn ask_heads(&self, hub: HubId) {
@@ -388,7 +416,7 @@ impl Replication {
             } else if theirs > ours {
                 let request = crate::network::RosterRequest::After(ours);
                 if let Ok(crate::network::RosterResponse::Rosters(rosters)) = parts.network.roster(hub, request).await
-                    && let Err(error) = parts.membership.accept(&rosters, parts.now())
+                    && let Err(error) = tokio::task::block_in_place(|| parts.membership.accept(&rosters, parts.now()))
                 {
                     tracing::warn!(%hub, %error, "a peer's roster is refused");
                 }
@@ -401,7 +429,7 @@ impl Replication {
         let snapshot = self.parts.membership.snapshot();
         let keys = snapshot.roster.log_keys(&self.parts.log, self.parts.now()).cloned();
         if let Some(keys) = keys {
-            self.parts.writer.roster_changed(keys, snapshot.active().len());
+            tokio::task::block_in_place(|| self.parts.writer.roster_changed(keys, snapshot.active().len()));
         }
         for peer in self.parts.network.peers() {
             self.sync_rosters(peer.hub, peer.roster_version);

@@ -111,7 +111,17 @@ pub(crate) fn may_have(parts: &Parts, peer: &Peer, log: &LogId, relay: Relay) ->
     match relay {
         Relay::Members => true,
         Relay::Europe => european(&peer.hub) && (is_origin(parts.me) || european(&parts.me)),
-        Relay::Nobody => is_origin(parts.me),
+        // Narrower than Europe: from the origin itself, and only there.
+        Relay::Nobody => european(&peer.hub) && is_origin(parts.me),
+    }
+}
+
+/// Whether an envelope may ride in gossip, which every member forwards.
+pub(crate) fn may_gossip(parts: &Parts, relay: Relay) -> bool {
+    match relay {
+        Relay::Members => true,
+        Relay::Europe => parts.membership.snapshot().active().iter().all(|hub| is_eea(hub.jurisdiction)),
+        Relay::Nobody => false,
     }
 }
 
@@ -119,7 +129,7 @@ pub(crate) fn may_have(parts: &Parts, peer: &Peer, log: &LogId, relay: Relay) ->
 pub(crate) fn may_fetch(parts: &Parts, relay: Relay) -> bool {
     let snapshot = parts.membership.snapshot();
     let european = snapshot.roster.hub(&parts.me).is_some_and(|hub| is_eea(hub.jurisdiction));
-    relay != Relay::Europe || european
+    relay == Relay::Members || european
 }
 
 fn header_of(parts: &Parts, digest: &HeaderDigest) -> Result<(LogId, EnvelopeHeader), Refusal> {

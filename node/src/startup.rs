@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use cresset_crypto::{RandomnessError, SelfTestError, Verifier, self_test};
 use cresset_policy::{Engine, EngineError, PolicyBundle};
+use cresset_protocol::domain;
+use cresset_protocol::envelope::EnvelopeHeader;
 use cresset_protocol::ids::{Binding, LogId};
 use cresset_protocol::log::kinds::KindTag;
 use cresset_protocol::log::manifest::LogManifest;
@@ -15,7 +17,8 @@ use cresset_protocol::sync::announcement::{Announcement, choose_inline};
 use cresset_provenance::erasure::DataKeys;
 use cresset_provenance::log_writer::{FlushSigned, Lane, LogKeyNames, LogWriterConfig};
 use cresset_provenance::store::Identity as StoreIdentity;
-use cresset_provenance::{LogWriter, Store, StoreError, StoreOptions, WriterEvent};
+use cresset_provenance::own_log::PublishKey;
+use cresset_provenance::{LogWriter, NewLeaf, Store, StoreError, StoreOptions, WriterEvent};
 use cresset_token::csr::HubKeyNames;
 use cresset_token::{KeyStore, KeyStoreError};
 use rustls::pki_types::CertificateDer;
@@ -32,7 +35,7 @@ use crate::network::{Network, NetworkError, NetworkParts};
 use crate::parts::Parts;
 use crate::pulse::Pulse;
 use crate::replicate::{Replication, ReplicationStatus};
-use crate::serve::StoreServer;
+use crate::serve::{StoreServer, may_gossip};
 use crate::transport::{Clock, Identity, TlsIdentity};
 use crate::records::LeafMaker;
 use crate::{deliver, gate};
@@ -206,8 +209,13 @@ fn open_log(parts: &Parts, manifest: &[u8]) -> Result<(), StartError> {
             new_officers: None,
         }),
     ];
-    let leaves: Result<Vec<_>, RandomnessError> =
-        shares.iter().map(|share| maker.public(share, share.binding().unwrap_or(Binding([0; 32])))).collect();
+    // A restart before the first flush finds these leaves in the durable queue: the key keeps them from being written twice.
+    let key = PublishKey(domain::LOG.digest(&[b"opening", manifest]));
+    let leaf = |share: &PublicShare| {
+        let leaf = maker.public(share, share.binding().unwrap_or(Binding([0; 32])))?;
+        Ok(NewLeaf { publish_key: Some(key), ..leaf })
+    };
+    let leaves: Result<Vec<_>, RandomnessError> = shares.iter().map(leaf).collect();
     parts.writer.append(leaves?, Lane::Urgent, Box::new(|answer| tracing::info!(?answer, "log opened")));
     Ok(())
 }
@@ -222,8 +230,9 @@ async fn announce(
         match event {
             WriterEvent::FlushSigned(flush) => {
                 sign_ms.store(flush.sign_ms, std::sync::atomic::Ordering::Relaxed);
-                let announcement = tokio::task::block_in_place(|| announcement(&parts, flush));
-                if let Err(error) = parts.network.publish_announcement(announcement.to_bytes()).await {
+                if let Some(announcement) = tokio::task::block_in_place(|| announcement(&parts, flush))
+                    && let Err(error) = parts.network.publish_announcement(announcement.to_bytes()).await
+                {
                     tracing::debug!(%error, "an announcement was not gossiped; heads will tell");
                 }
                 parts.outbox.notify_one();
@@ -243,24 +252,22 @@ async fn announce(
     }
 }
 
-fn announcement(parts: &Parts, flush: FlushSigned) -> Announcement {
-    let inline = choose_inline(flush.first, &flush.entries, |_, entry| {
-        let header = entry.header.as_ref()?;
-        let digest =
-            cresset_protocol::envelope::header_digest_of_wire(header, &parts.consortium, &parts.log).ok()?;
-        parts.store.envelope(&digest).ok().flatten()
-    });
+/// `None` if the roster does not name the keys any more: nobody could verify it.
+fn announcement(parts: &Parts, flush: FlushSigned) -> Option<Announcement> {
     let roster = parts.membership.snapshot().roster.clone();
-    let keys = roster.log_keys(&parts.log, flush.checkpoint.timestamp);
-    let note = keys.map(|keys| flush.checkpoint.to_note(keys)).unwrap_or_default();
-    Announcement {
+    let note = flush.checkpoint.to_note(roster.log_keys(&parts.log, flush.checkpoint.timestamp)?);
+    let inline = choose_inline(flush.first, &flush.entries, |_, entry| {
+        let header = EnvelopeHeader::from_wire(entry.header.as_ref()?, &parts.consortium, &parts.log).ok()?;
+        may_gossip(parts, header.terms().relay).then(|| parts.store.envelope(&header.digest()).ok().flatten())?
+    });
+    Some(Announcement {
         log: parts.log,
         note,
         first: flush.first,
         frontier: flush.before.hashes().to_vec(),
         entries: flush.entries,
         inline,
-    }
+    })
 }
 
 /// The start-up gate's question; heads come back through replication.

@@ -14,6 +14,7 @@ use minicbor::{Decode, Encode};
 
 use crate::db::{Batch, Db};
 use crate::error::{Result, StoreError};
+use crate::queues::{Awaits, InboxEntry};
 use crate::schema::{Cf, Key, LocalLog, last_number};
 use crate::store::Store;
 use crate::tree::{Edges, LogTree};
@@ -138,11 +139,18 @@ impl Store {
     }
 
     /// Commits verified, contiguous leaves of a mirror, optionally with the head that proves them, in one synced batch:
-    /// leaves, headers, public openings, tiles, indexes, head.
+    /// leaves, headers, public openings, tiles, indexes, head, and an inbox row for each leaf in `awaited`.
     ///
     /// # Errors
     /// [`StoreError::NotContiguous`]; [`StoreError::RootMismatch`] if `head` has the resulting size and another root.
-    pub fn commit_mirror(&self, id: &LogId, first: LeafIndex, entries: &[Entry], head: Option<&StoredHead>) -> Result<TreeSize> {
+    pub fn commit_mirror(
+        &self,
+        id: &LogId,
+        first: LeafIndex,
+        entries: &[Entry],
+        head: Option<&StoredHead>,
+        awaited: &[LeafIndex],
+    ) -> Result<TreeSize> {
         let _commit = self.lock_commit();
         let number = self.number(id)?;
         let mut batch = self.db.batch();
@@ -153,6 +161,10 @@ impl Store {
                 return Err(StoreError::RootMismatch { size: head.head.size });
             }
             self.put_head(&mut batch, id, number, head)?;
+        }
+        // In the same batch: a crash can lose neither the leaf nor the knowledge that its envelope is still to come.
+        for index in awaited {
+            batch.put_row(Cf::Inbox, Key::leaf(number, *index), &InboxEntry::new(Awaits::Envelope));
         }
         batch.commit()?;
         let size = edges.size();

@@ -38,6 +38,13 @@ pub struct InboxEntry {
     pub next_try: UnixSeconds,
 }
 
+impl InboxEntry {
+    /// A leaf that has just come.
+    pub const fn new(awaits: Awaits) -> Self {
+        Self { awaits, attempts: 0, next_try: UnixSeconds(0) }
+    }
+}
+
 /// Something to hand to one hub directly, until it acknowledges.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -64,13 +71,38 @@ pub struct Delivery {
 pub struct QueueNumber(pub u64);
 
 impl Store {
-    /// Puts a leaf into the inbox or changes its state. Not synced: a lost row is found again by comparing log and objects.
+    /// Changes the state of a leaf in the inbox. Not synced: an older state only means one more try.
     ///
     /// # Errors
     /// [`StoreError::UnknownLog`] or the database's.
     pub fn put_inbox(&self, log: &LogId, index: LeafIndex, entry: &InboxEntry) -> Result<()> {
         let mut batch = self.db.batch();
         batch.put_row(Cf::Inbox, Key::leaf(self.number(log)?, index), entry);
+        batch.commit_unsynced()
+    }
+
+    /// State of a leaf in the inbox.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownLog`] or the database's.
+    pub fn inbox_entry(&self, log: &LogId, index: LeafIndex) -> Result<Option<InboxEntry>> {
+        self.db.get_row(Cf::Inbox, Key::leaf(self.number(log)?, index))
+    }
+
+    /// Makes up to `limit` leaves of a log that await the same thing due at once.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownLog`] or the database's.
+    pub fn wake_inbox(&self, log: &LogId, awaits: Awaits, limit: usize) -> Result<()> {
+        let prefix = Key::log(self.number(log)?);
+        let mut batch = self.db.batch();
+        for row in self.db.scan(Cf::Inbox, prefix.as_ref(), None).take(limit) {
+            let (key, value) = row?;
+            let entry: InboxEntry = decode_row(Cf::Inbox, &value)?;
+            if entry.awaits == awaits {
+                batch.put_row(Cf::Inbox, &key, &InboxEntry { next_try: UnixSeconds(0), ..entry });
+            }
+        }
         batch.commit_unsynced()
     }
 

@@ -52,7 +52,7 @@ fn mirrored_leaves_read_back_and_prove_after_a_reopen() {
             let entries: Vec<_> = (at..at + portion).map(mixed).collect();
             entries.iter().for_each(|entry| memory.append(entry.leaf.hash()));
             let head = stored_head(&memory, at + portion);
-            let size = store.commit_mirror(&MIRROR, LeafIndex(at), &entries, Some(&head)).unwrap();
+            let size = store.commit_mirror(&MIRROR, LeafIndex(at), &entries, Some(&head), &[]).unwrap();
             assert_eq!(size, TreeSize(at + portion));
             assert_eq!(store.frontier(&MIRROR).unwrap().root(), head.head.root);
             all.extend(entries);
@@ -90,7 +90,7 @@ fn a_mirror_refuses_gaps_repetitions_and_wrong_roots() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
     store.register_log(&MIRROR, "lu.example/prov/1", b"m").unwrap();
-    let commit = |first: u64, head: Option<&StoredHead>| store.commit_mirror(&MIRROR, LeafIndex(first), &[private(first)], head);
+    let commit = |first: u64, head: Option<&StoredHead>| store.commit_mirror(&MIRROR, LeafIndex(first), &[private(first)], head, &[]);
     assert!(matches!(commit(1, None), Err(StoreError::NotContiguous { .. })));
     let wrong = StoredHead {
         head: Head { size: TreeSize(1), root: NodeHash([0; 32]) },
@@ -143,7 +143,7 @@ fn a_damaged_file_is_reported() {
         let store = store(dir.path());
         let entries: Vec<_> = (0..3_000).map(private).collect();
         store.register_log(&MIRROR, "lu.example/prov/1", b"m").unwrap();
-        store.commit_mirror(&MIRROR, LeafIndex(0), &entries, None).unwrap();
+        store.commit_mirror(&MIRROR, LeafIndex(0), &entries, None, &[]).unwrap();
     }
     // A clean reopen moves the write-ahead log into table files.
     drop(store(dir.path()));

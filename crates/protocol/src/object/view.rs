@@ -117,6 +117,11 @@ impl ViewPayload {
         self.full.is_some()
     }
 
+    /// The version's seed, of a full copy: lets its owner make further views under the same root.
+    pub fn seed(&self) -> Option<&AttributeSeed> {
+        self.full.as_ref().map(|full| &full.seed)
+    }
+
     /// Units that it discloses.
     pub fn unit_count(&self) -> usize {
         self.units.len()

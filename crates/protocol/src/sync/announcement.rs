@@ -111,7 +111,8 @@ impl Announcement {
     }
 }
 
-/// Chooses what rides along: envelopes of URGENT entries in index order, up to the limits. `envelope` looks bytes up.
+/// Chooses what rides along: envelopes of URGENT entries in index order, up to the limits. `envelope` looks bytes up, and
+/// gives none where the relay rule forbids gossip.
 pub fn choose_inline(
     first: LeafIndex,
     entries: &[Entry],

@@ -25,6 +25,8 @@ pub const HEADS_COMPARE_S: u64 = 60;
 pub const CHECKPOINT_BURST: u32 = 100;
 /// Checkpoints of one origin that are verified per second in the long run.
 pub const CHECKPOINTS_PER_S: u32 = 60;
+/// Announcements of one log that one neighbour may hand over in a burst, verified or not; refilled like the origin's.
+pub const NEIGHBOUR_BURST: u32 = 200;
 /// A fetch that has made no progress for this long is given to another peer, in seconds.
 pub const FETCH_STALL_S: u64 = 30;
 
@@ -197,6 +199,10 @@ struct Peer {
     heads_asked: Option<UnixSeconds>,
     /// Sizes that the peer said it has, from verified heads.
     sizes: BTreeMap<LogId, TreeSize>,
+    /// The newest verified head that it told and that was news then.
+    heads: BTreeMap<LogId, SignedCheckpoint>,
+    /// What it may still hand over of each log before anything is verified.
+    budgets: BTreeMap<LogId, Bucket>,
 }
 
 struct Mirror {
@@ -209,6 +215,8 @@ struct Mirror {
     /// The head being fetched up to.
     target: Option<SignedCheckpoint>,
     fetch: Option<Fetch>,
+    /// The log contradicted itself or is not what it claims: nothing of it is taken any more.
+    quarantined: bool,
 }
 
 struct Fetch {
@@ -221,6 +229,7 @@ struct Fetch {
 
 struct Bucket {
     tokens: u32,
+    burst: u32,
     filled: UnixSeconds,
 }
 
@@ -265,6 +274,16 @@ impl Engine {
         self.mirrors.get(log).and_then(|mirror| mirror.head.as_ref())
     }
 
+    /// Takes nothing of a log any more until a roster or a person says otherwise (a new engine forgets it).
+    pub fn quarantine(&mut self, log: &LogId) {
+        if let Some(mirror) = self.mirrors.get_mut(log) {
+            mirror.quarantined = true;
+            mirror.fetch = None;
+            mirror.target = None;
+            mirror.queued.clear();
+        }
+    }
+
     /// How many leaves are known to exist and not yet held, over all logs.
     pub fn lag(&self) -> u64 {
         self.mirrors.values().map(Mirror::lag).sum()
@@ -272,7 +291,7 @@ impl Engine {
 
     fn announcement(&mut self, now: UnixSeconds, from: HubId, id: MessageId, bytes: &[u8], out: &mut Vec<Output>) {
         let report = |verdict| Output::Report { id, from, verdict };
-        // The origin's budget is charged before any signature is looked at; the bytes name the log in the clear.
+        // A budget is charged before any signature is looked at; the bytes name the log in the clear.
         let Some(log) = Announcement::peek_log(bytes) else {
             out.push(report(Verdict::Reject));
             out.push(Output::Misbehaviour { peer: from, what: Offence::Announcement });
@@ -280,12 +299,16 @@ impl Engine {
         };
         let origin = self.directory.log(&log).map(|known| (known.hub, known.live));
         let Some((origin, true)) = origin else { return out.push(report(Verdict::Ignore)) };
-        if origin == self.me || !self.mirrors.entry(log).or_insert_with(Mirror::empty).bucket.take(now) {
+        if origin == self.me || self.is_quarantined(&log) || !self.neighbour_may(from, log, now) {
             return out.push(report(Verdict::Ignore));
         }
         match Announcement::verify(bytes, &self.directory, self.verifier.as_ref()) {
             Ok(verified) => {
-                let Some(mirror) = self.mirrors.get_mut(&log) else { return };
+                // Only what the origin signed counts against the origin: junk in its name must not silence it.
+                let mirror = self.mirrors.entry(log).or_insert_with(Mirror::empty);
+                if !mirror.bucket.take(now) {
+                    return out.push(report(Verdict::Ignore));
+                }
                 let size = verified.checkpoint.checkpoint.size;
                 let verdict = if size > mirror.announced { Verdict::Accept } else { Verdict::Ignore };
                 mirror.announced = mirror.announced.max(size);
@@ -320,6 +343,7 @@ impl Engine {
             Joined::Known => {}
             Joined::Contradiction(other) => {
                 let held = mirror.head.clone().map(Box::new);
+                self.quarantine(&log);
                 out.push(Output::Inconsistent { log, held, other });
             }
         }
@@ -353,6 +377,9 @@ impl Engine {
             Err(_) => return None,
         };
         let claimed = unverified.checkpoint.clone();
+        if self.is_quarantined(&log) {
+            return Some(());
+        }
         let mirror = self.mirrors.entry(log).or_insert_with(Mirror::empty);
         let size = mirror.frontier.size();
         // What is no news costs no signature check.
@@ -370,9 +397,13 @@ impl Engine {
         let mirror = self.mirrors.get_mut(&log)?;
         if claimed.size == size {
             let held = mirror.head.clone().map(Box::new);
+            self.quarantine(&log);
             out.push(Output::Inconsistent { log, held, other: Box::new(head) });
         } else {
             mirror.aim_at(&head);
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.heads.insert(log, head);
+            }
             self.start_fetch(now, log, out);
         }
         Some(())
@@ -471,11 +502,28 @@ impl Engine {
         let has_it = |hub: &HubId| {
             self.peers.get(hub).and_then(|peer| peer.sizes.get(&log)).is_some_and(|size| *size >= head)
         };
-        let peer = origin.filter(|hub| has_it(hub)).or_else(|| self.peers.keys().copied().find(|hub| has_it(hub)));
-        let Some(peer) = peer else { return };
+        let complete = origin.filter(|hub| has_it(hub)).or_else(|| self.peers.keys().copied().find(|hub| has_it(hub)));
+        // Nobody who is here has all of it: a part under a smaller verified head is better than waiting.
+        let partial = || {
+            let told = self.peers.iter().filter_map(|(hub, peer)| Some((*hub, peer.heads.get(&log)?)));
+            let largest = told.max_by_key(|(_, told)| told.checkpoint.size);
+            largest.filter(|(_, told)| told.checkpoint.size > from).map(|(hub, told)| (hub, told.clone()))
+        };
+        let chosen = complete.map(|hub| (hub, target.clone())).or_else(partial);
+        let Some((peer, under)) = chosen else { return };
+        let head = under.checkpoint.size;
         let to = LeafIndex(head.0.min(from.0.saturating_add(ENTRIES_REQUEST_LEAVES_MAX)));
-        mirror.fetch = Some(Fetch { peer, head: target.clone(), progress: now, delivered: false });
+        mirror.fetch = Some(Fetch { peer, head: under, progress: now, delivered: false });
         out.push(Output::Fetch { peer, log, from: LeafIndex(from.0), to, head });
+    }
+
+    fn is_quarantined(&self, log: &LogId) -> bool {
+        self.mirrors.get(log).is_some_and(|mirror| mirror.quarantined)
+    }
+
+    fn neighbour_may(&mut self, from: HubId, log: LogId, now: UnixSeconds) -> bool {
+        let Some(peer) = self.peers.get_mut(&from) else { return false };
+        peer.budgets.entry(log).or_insert_with(|| Bucket::new(NEIGHBOUR_BURST)).take(now)
     }
 
     fn note_peer_size(&mut self, hub: HubId, log: LogId, size: TreeSize) {
@@ -488,6 +536,7 @@ impl Engine {
     fn give_up_on(&mut self, hub: HubId, log: LogId) {
         if let Some(peer) = self.peers.get_mut(&hub) {
             peer.sizes.remove(&log);
+            peer.heads.remove(&log);
         }
         if let Some(mirror) = self.mirrors.get_mut(&log).filter(|mirror| mirror.fetches_from(hub)) {
             mirror.fetch = None;
@@ -512,10 +561,11 @@ impl Mirror {
             frontier: state.frontier,
             head: state.head,
             announced: TreeSize(0),
-            bucket: Bucket { tokens: CHECKPOINT_BURST, filled: UnixSeconds(0) },
+            bucket: Bucket::new(CHECKPOINT_BURST),
             queued: VecDeque::new(),
             target: None,
             fetch: None,
+            quarantined: false,
         }
     }
 
@@ -584,9 +634,13 @@ impl Mirror {
 }
 
 impl Bucket {
+    fn new(burst: u32) -> Self {
+        Self { tokens: burst, burst, filled: UnixSeconds(0) }
+    }
+
     fn take(&mut self, now: UnixSeconds) -> bool {
         let elapsed = u32::try_from(now.0.saturating_sub(self.filled.0)).unwrap_or(u32::MAX);
-        self.tokens = self.tokens.saturating_add(elapsed.saturating_mul(CHECKPOINTS_PER_S)).min(CHECKPOINT_BURST);
+        self.tokens = self.tokens.saturating_add(elapsed.saturating_mul(CHECKPOINTS_PER_S)).min(self.burst);
         self.filled = self.filled.max(now);
         let granted = self.tokens > 0;
         self.tokens = self.tokens.saturating_sub(1);

@@ -11,6 +11,8 @@ use crate::ids::{HeaderDigest, HubId, UnixSeconds};
 pub const FETCHES_PER_PEER_MAX: usize = 8;
 /// Envelopes waiting in memory; the durable list is the store's inbox, which refills the queue.
 pub const QUEUED_MAX: usize = 8_192;
+/// Of those, envelopes of one origin: nobody's withheld envelopes keep out everybody else's.
+pub const QUEUED_PER_ORIGIN_MAX: usize = 1_024;
 /// Longest pause between two tries, in seconds.
 pub const BACKOFF_S_MAX: u64 = 300;
 
@@ -72,7 +74,8 @@ impl EnvelopeQueue {
     pub fn step(&mut self, now: UnixSeconds, input: QueueInput) -> Vec<FetchEnvelope> {
         match input {
             QueueInput::Wanted { digest, origin } => {
-                if self.wanted.len() < QUEUED_MAX {
+                let of_origin = self.wanted.values().filter(|wanted| wanted.origin == origin).count();
+                if self.wanted.len() < QUEUED_MAX && of_origin < QUEUED_PER_ORIGIN_MAX {
                     self.wanted.entry(digest).or_insert_with(|| Wanted::new(origin));
                 }
             }

@@ -142,15 +142,24 @@ impl Executor {
 
     fn append(&mut self, leaves: Vec<PreparedLeaf>, lane: Lane, reply: Reply) {
         let keys: Vec<PublishKey> = leaves.iter().filter_map(|leaf| leaf.publish_key).collect();
+        // A repetition is harmless only as a whole: an append that brings one new view is appended, all of it.
+        let mut accepted_before = None;
+        let mut repeated = 0;
         for key in &keys {
             if let Some(held) = self.keyed.get(key).and_then(|ticket| self.appends.get_mut(ticket)) {
                 return held.replies.push(reply);
             }
             match self.store.publish_state(key) {
                 Ok(None) => {}
-                Ok(Some(state)) => return reply(AppendAnswer::Repeated { first: state.index }),
+                Ok(Some(state)) => {
+                    repeated += 1;
+                    accepted_before = accepted_before.or(Some(state.index));
+                }
                 Err(fault) => return reply(AppendAnswer::Refused(Arc::new(fault))),
             }
+        }
+        if let Some(first) = accepted_before.filter(|_| repeated == keys.len()) {
+            return reply(AppendAnswer::Repeated { first });
         }
         let ticket = self.ticket();
         self.keyed.extend(keys.into_iter().map(|key| (key, ticket)));
