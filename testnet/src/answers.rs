@@ -84,7 +84,6 @@ pub(crate) struct Summary {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Anchoring {
-    pub(crate) level: String,
     pub(crate) confirmed_by: Vec<String>,
 }
 

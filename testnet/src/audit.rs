@@ -23,10 +23,13 @@ pub(crate) struct Replay {
     pub(crate) report: Value,
 }
 
-/// Replays bundles against a consortium id.
-pub(crate) fn replay(programs: &Programs, bundles: &[PathBuf], consortium: &str) -> Result<Replay> {
+/// Replays bundles against a consortium id. Leaves after `until` need no confirmation by other hubs.
+pub(crate) fn replay(programs: &Programs, bundles: &[PathBuf], consortium: &str, until: Option<u64>) -> Result<Replay> {
     let mut command = programs.command("cresset-audit");
     command.arg("replay").args(bundles).args(["--json", "--consortium", consortium]);
+    if let Some(until) = until {
+        command.args(["--until", &until.to_string()]);
+    }
     let output = output(&mut command).context("cannot run cresset-audit")?;
     let code = output.status.code().unwrap_or(-1);
     if code != 0 && code < VERDICT_MIN {

@@ -95,9 +95,6 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Give an empty software token its label and PIN (in a process of its own: the module reads its environment once).
-    #[command(hide = true)]
-    InitToken(token::InitArguments),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -134,7 +131,6 @@ fn run(command: Command) -> Result<()> {
             in_directory(dir, "torture", keep, |directory| torture::kill(directory, rounds, seed))
         }
         Command::Simulate { hubs, seed } => simulate(hubs, seed),
-        Command::InitToken(arguments) => token::init(&arguments),
     }
 }
 

@@ -10,12 +10,9 @@ use crate::topology::HubSite;
 
 const METRICS_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Mean milliseconds that the token took for a signed head, since the hub's start; `None` if it signed none.
+/// Milliseconds that the token took for the two signatures of the last head.
 pub(crate) fn sign_ms(site: &HubSite) -> Result<Option<f64>> {
-    let text = scrape(site)?;
-    let sum = value(&text, "cresset_sign_seconds_sum");
-    let count = value(&text, "cresset_sign_seconds_count").filter(|count| *count > 0.0);
-    Ok(sum.zip(count).map(|(sum, count)| sum / count * 1_000.0))
+    Ok(value(&scrape(site)?, "cresset_checkpoint_sign_seconds").map(|seconds| seconds * 1_000.0))
 }
 
 /// Resident memory of a process in MiB.

@@ -46,7 +46,7 @@ fn torture(directory: &Path, rounds: usize, seed: u64) -> Result<()> {
         let bundles = export(&network, directory)?;
         network.stop_all()?;
         let notes = one_root_per_size(&bundles)?;
-        Ok((notes, audit::replay(&programs, &bundles, &founded.consortium)?))
+        Ok((notes, audit::replay(&programs, &bundles, &founded.consortium, None)?))
     })?;
     story.say(&format!("{notes} signed heads of {HUBS} logs: one root for every size."));
     story.say(&format!("cresset-audit replay of all bundles: {} (exit {}).", replay.verdict, replay.code));
