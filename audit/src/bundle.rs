@@ -132,7 +132,7 @@ fn bytes_max_in_log(path: &str, size: TreeSize) -> Option<usize> {
 }
 
 /// Array head, blinding and length around the bytes of an audit part.
-const AUDIT_FRAME_BYTES: usize = 64;
+pub(crate) const AUDIT_FRAME_BYTES: usize = 64;
 
 fn numbered(name: &str, digits: usize) -> bool {
     let number = name.strip_suffix(".cbor");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use cresset_audit::demand::{Demand, Fraction, POLICY_FILE_BYTES_MAX, WitnessPolicy};
-use cresset_audit::flip::{Plan, flip_test};
+use cresset_audit::flip::{POSITIONS_PER_FILE, Plan, flip_test};
 use cresset_audit::keys::policy_lines;
 use cresset_audit::replay::{Request, replay};
 use cresset_audit::report::Report;
@@ -94,6 +94,9 @@ struct FlipTest {
     /// Bits to turn at least.
     #[arg(long, default_value_t = 2_000)]
     flips: u64,
+    /// Positions of every file, besides its first and last octet.
+    #[arg(long, default_value_t = POSITIONS_PER_FILE)]
+    per_file: u64,
     /// Seed of the positions.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -150,7 +153,7 @@ impl FlipTest {
                 hubs: terms.hubs.clone(),
             })
         };
-        let plan = Plan { flips: self.flips, seed: self.seed, resealed: self.resealed };
+        let plan = Plan { flips: self.flips, per_file: self.per_file, seed: self.seed, resealed: self.resealed };
         let report = flip_test(&Directory::new(&self.bundle), plan, &mut once)?;
         print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
         Ok(u8::from(!report.unnoticed.is_empty()))

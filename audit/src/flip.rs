@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::source::{Altered, InMemory, Source, SourceError};
 use crate::verdict::Verdict;
 
-/// Positions of every file that are always among those turned, besides its first and last octet.
+/// What a damage test turns in every file, besides the first and last octet, unless told otherwise.
 pub const POSITIONS_PER_FILE: u64 = 50;
 /// A bundle is held in memory for this test; larger ones are refused.
 const BUNDLE_BYTES_MAX: usize = 1 << 30;
@@ -21,6 +21,8 @@ const BUNDLE_BYTES_MAX: usize = 1 << 30;
 pub struct Plan {
     /// At least so many positions altogether.
     pub flips: u64,
+    /// Positions of every file, besides its first and last octet.
+    pub per_file: u64,
     /// Of the positions and bits.
     pub seed: u64,
     /// Who turned the bit also digested the file anew, so that only what the file says can give it away.
@@ -102,7 +104,7 @@ fn positions(memory: &InMemory, plan: Plan) -> BTreeSet<Flip> {
     for (path, len) in &files {
         add(path, 0, &mut random, &mut flips);
         add(path, len - 1, &mut random, &mut flips);
-        for _ in 0..POSITIONS_PER_FILE {
+        for _ in 0..plan.per_file {
             let offset = random.next() % len;
             add(path, offset, &mut random, &mut flips);
         }

@@ -20,7 +20,7 @@ pub(crate) fn verify(bundle: &Bundle<'_>, consortium: &ConsortiumId, findings: &
         // A gap would show as a wrong version below; a file under another version's name shows here.
         if path != roster_path(RosterVersion(number)) {
             findings.of_bundle(Verdict::Incomplete, format!("roster version {number} is not in the bundle"));
-            return chain;
+            break;
         }
         match next(bundle, path, consortium, chain.take(), now) {
             Ok(longer) => chain = Some(longer),
@@ -31,7 +31,7 @@ pub(crate) fn verify(bundle: &Bundle<'_>, consortium: &ConsortiumId, findings: &
         }
     }
     if chain.is_none() {
-        findings.of_bundle(Verdict::Unanchored, "the bundle has no roster");
+        findings.of_bundle(Verdict::Unanchored, "no roster leads from the consortium id to this bundle");
     }
     chain
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cresset_crypto::Verifier;
 use cresset_protocol::codec;
 use cresset_protocol::ids::{Commitment, LeafIndex, LogId, NodeHash, PolicyDigest, RosterDigest, RosterVersion};
-use cresset_protocol::limits::{AUDIT_BYTES_MAX, RELEASE_AUDIT_BYTES_MAX, SHARE_BYTES_MAX};
+use cresset_protocol::limits::{RELEASE_AUDIT_BYTES_MAX, SHARE_BYTES_MAX};
 use cresset_protocol::log::bundle::{BundledLog, LogPaths, SidecarItem};
 use cresset_protocol::log::checkpoint::SignedCheckpoint;
 use cresset_protocol::log::entry::Entry;
@@ -21,7 +21,7 @@ use cresset_protocol::log::slot::{LeafRef, SlotAudit, SlotShare, Statement};
 use cresset_protocol::object::publish_share::PublishShare;
 use serde::Serialize;
 
-use crate::bundle::{Bundle, BundleFault};
+use crate::bundle::{AUDIT_FRAME_BYTES, Bundle, BundleFault};
 use crate::journey::Step;
 use crate::log::{Context, Gathered, Owner};
 use crate::release::{OpenRelease, judge};
@@ -605,9 +605,6 @@ impl<'a, 'c> Records<'a, 'c> {
         gathered.findings.of_leaf(Verdict::Invalid, &self.log, at.index, plain(&what));
     }
 }
-
-const AUDIT_FRAME_BYTES: usize = 64;
-const _: () = assert!(AUDIT_BYTES_MAX <= RELEASE_AUDIT_BYTES_MAX);
 
 /// The kind that must stand at this place and nowhere else, if this leaf breaks the rule.
 fn misplaced(index: u64, kind: LeafKind, continues: bool) -> Option<LeafKind> {

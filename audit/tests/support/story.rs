@@ -1,4 +1,5 @@
-//! The story: Austria publishes an event, the others receive and confirm it, Austria withdraws and erases a view.
+//! The story: Austria publishes an event, the others receive and confirm it, Austria withdraws one view and erases
+//! the other.
 
 use std::collections::BTreeSet;
 
@@ -132,9 +133,9 @@ impl Story {
         self.logs[log].private(Record { kind, flags, share, audit })
     }
 
-    /// Every other hub states what became of the first view.
+    /// Every other hub states what became of the view for an audience.
     pub fn receive(&mut self) {
-        let index = self.views[0];
+        let index = self.views[1];
         let target = LeafRef { log: self.logs[0].id, index: LeafIndex(index), leaf: self.logs[0].hash(index) };
         for n in 1..4 {
             self.slot(n, target);
@@ -151,7 +152,7 @@ impl Story {
     }
 
     pub fn withdraw_and_erase(&mut self) {
-        let index = self.views[0];
+        let index = self.views[1];
         let target_leaf = self.logs[0].hash(index);
         let share = WithdrawShare {
             kind: KindTag,
@@ -164,7 +165,7 @@ impl Story {
         let flags = LeafFlags { withdraw: Some(WithdrawReason::Error), ..LeafFlags::default() };
         let record = Record { kind: LeafKind::Withdraw, flags, share: &share.to_bytes(), audit: &[] };
         self.logs[0].private_bound(record, Binding(target_leaf.0));
-        self.erase(index);
+        self.erase(self.views[0]);
         self.logs[0].checkpoint();
     }
 
