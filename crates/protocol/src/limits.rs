@@ -133,8 +133,12 @@ pub const LOG_MANIFEST_BYTES_MAX: usize = 16 << 10;
 pub const HELLO_FRAME_BYTES_MAX: usize = 4 << 10;
 /// Seconds from an accepted or dialled TCP connection to the end of its hello.
 pub const HANDSHAKE_SECONDS_MAX: u64 = 10;
-/// Handshakes in progress at once; further connections wait, within [`HANDSHAKE_SECONDS_MAX`].
+/// Seconds from an accepted TCP connection to the end of its ClientHello.
+pub const CLIENT_HELLO_SECONDS_MAX: u64 = 2;
+/// Handshakes in progress at once in each direction; further connections wait, within [`HANDSHAKE_SECONDS_MAX`].
 pub const HANDSHAKES_CONCURRENT_MAX: usize = 32;
+/// Inbound connections from one IPv4 address or IPv6 /64 that have not finished their handshake.
+pub const HANDSHAKES_PER_SOURCE_MAX: usize = 8;
 /// Certificates that a peer may send, its own included.
 pub const CERTIFICATE_CHAIN_MAX: usize = 4;
 /// Live connections to one peer (two, because both may dial at once).

@@ -1,5 +1,6 @@
 //! The chain of accepted rosters, from version 0, and what happens when a version has a twin.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
@@ -19,6 +20,8 @@ use crate::signing::SignatureVerifier;
 pub struct RosterChain {
     founding: Arc<VerifiedRoster>,
     later: Vec<Arc<VerifiedRoster>>,
+    /// The other half of each version that had a twin: whoever follows the chain must see both to judge a resolution.
+    others: BTreeMap<RosterVersion, Arc<VerifiedRoster>>,
     twin: Option<TwinEvidence>,
 }
 
@@ -41,11 +44,13 @@ pub enum Accepted {
     Newer(Arc<VerifiedRoster>),
     /// It was known.
     Known,
-    /// It is a twin of the newest version: alarm, keep and pass on the evidence, honour only removals of either.
+    /// It is a twin: alarm, keep and pass on the evidence. A twin of the newest version leaves only the common
+    /// predecessor and the removals of either in force; one of an older version does not change the chain.
     Twin(TwinEvidence),
 }
 
-/// A chain as a file or a message: signed rosters in ascending version, from 0 or from wherever the reader stands.
+/// A chain as a file or a message: signed rosters in ascending version, from 0 or from wherever the reader stands. A twin
+/// follows the one that was accepted first.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RosterFile {
@@ -65,10 +70,10 @@ impl RosterChain {
         verifier: &dyn SignatureVerifier,
     ) -> Result<Self, RosterError> {
         let founding = Arc::new(verify_founding(consortium, founding, verifier)?);
-        Ok(Self { founding, later: Vec::new(), twin: None })
+        Ok(Self { founding, later: Vec::new(), others: BTreeMap::new(), twin: None })
     }
 
-    /// Verifies a whole file from version 0 on. Twins cannot stand in one file; they arrive by [`RosterChain::accept`].
+    /// Verifies a whole file from version 0 on. If its newest version has a twin in it, so has the chain.
     ///
     /// # Errors
     /// [`ChainError::Empty`], or the first roster that is refused.
@@ -88,8 +93,8 @@ impl RosterChain {
         Ok(chain)
     }
 
-    /// Verifies and takes in one roster: the next version, one already held, a twin of the newest, or the version that
-    /// resolves twins.
+    /// Verifies and takes in one roster: the next version, one already held, a twin of any version, or the version that
+    /// resolves twins, both of which must be held.
     ///
     /// # Errors
     /// Anything else, with the rule that it breaks; the chain is then unchanged.
@@ -105,11 +110,11 @@ impl RosterChain {
         }
         let body: RosterBody = codec::decode(&signed.body, ROSTER_BYTES_MAX)?;
         if body.predecessors.len() == 2 {
-            return self.resolve(&body, signed, now, verifier);
+            return self.resolve(signed, now, verifier);
         }
         let current = self.current();
-        if body.version == current.version() && body.version.0 > 0 {
-            return self.accept_twin(signed, now, verifier);
+        if body.version <= current.version() && body.version.0 > 0 {
+            return self.accept_twin(&body, signed, now, verifier);
         }
         let next = Arc::new(verify_next(&current, signed, now, verifier)?);
         // A successor of one twin alone would let whoever made the twins carry on.
@@ -140,7 +145,7 @@ impl RosterChain {
         Arc::clone(before.unwrap_or(&self.founding))
     }
 
-    /// A version by number.
+    /// A version by number; of twins the one accepted first.
     pub fn version(&self, version: RosterVersion) -> Option<&Arc<VerifiedRoster>> {
         self.iter().find(|roster| roster.version() == version)
     }
@@ -150,9 +155,10 @@ impl RosterChain {
         self.iter().find(|roster| roster.digest() == *digest)
     }
 
-    /// All accepted versions, ascending.
+    /// All rosters, ascending by version, each twin after the one accepted first: what a reader needs to verify the chain.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<VerifiedRoster>> {
-        std::iter::once(&self.founding).chain(&self.later)
+        let accepted = std::iter::once(&self.founding).chain(&self.later);
+        accepted.flat_map(|roster| std::iter::once(roster).chain(self.others.get(&roster.version())))
     }
 
     /// Evidence of an unresolved twin.
@@ -197,36 +203,43 @@ impl RosterChain {
         RosterFile { rosters: self.iter().map(|roster| roster.signed().clone()).collect() }
     }
 
+    /// Two valid successors of one version prove misuse whenever they show up. Only the first twin of the newest version
+    /// changes what is in force: an older one was followed by the quorum long since.
     fn accept_twin(
-        &mut self,
-        signed: &SignedRoster,
-        now: UnixSeconds,
-        verifier: &dyn SignatureVerifier,
-    ) -> Result<Accepted, RosterError> {
-        let current = self.current();
-        let held = current.body().predecessors.first().copied();
-        let parent = held.and_then(|digest| self.by_digest(&digest)).cloned().ok_or(RosterError::Predecessor)?;
-        let other = verify_next(&parent, signed, now, verifier)?;
-        let evidence = TwinEvidence::new(current.signed().clone(), other.signed().clone());
-        self.twin = Some(evidence.clone());
-        Ok(Accepted::Twin(evidence))
-    }
-
-    /// Takes in the version that names both twins: from the one that we hold, or with the evidence from their parent.
-    fn resolve(
         &mut self,
         body: &RosterBody,
         signed: &SignedRoster,
         now: UnixSeconds,
         verifier: &dyn SignatureVerifier,
     ) -> Result<Accepted, RosterError> {
-        let current = self.current();
-        if !body.predecessors.contains(&current.digest()) {
-            return Err(RosterError::Predecessor);
-        }
-        let parent = current.body().predecessors.first().and_then(|digest| self.by_digest(digest));
+        let parent = body.predecessors.first().and_then(|digest| self.by_digest(digest));
         let parent = parent.cloned().ok_or(RosterError::Predecessor)?;
-        let next = Arc::new(verify_resolution(&parent, &[&current], signed, now, verifier)?);
+        // After twins only a version that names both is valid, so a successor of one of them proves nothing.
+        if self.others.contains_key(&parent.version()) {
+            return Err(RosterError::UnresolvedTwin(parent.version()));
+        }
+        let other = verify_next(&parent, signed, now, verifier)?;
+        let held = self.version(other.version()).ok_or(RosterError::Predecessor)?;
+        let evidence = TwinEvidence::new(held.signed().clone(), other.signed().clone());
+        if other.version() == self.current().version() && self.twin.is_none() {
+            self.others.insert(other.version(), Arc::new(other));
+            self.twin = Some(evidence.clone());
+        }
+        Ok(Accepted::Twin(evidence))
+    }
+
+    /// Takes in the version that names both twins. Both must be held: the succession from a twin unseen cannot be judged,
+    /// and a made-up second digest must not stand in for a successor signed by the newest officers.
+    fn resolve(
+        &mut self,
+        signed: &SignedRoster,
+        now: UnixSeconds,
+        verifier: &dyn SignatureVerifier,
+    ) -> Result<Accepted, RosterError> {
+        let current = self.current();
+        let other = self.twin.as_ref().and_then(|_| self.others.get(&current.version()));
+        let other = other.ok_or(RosterError::Predecessor)?;
+        let next = Arc::new(verify_resolution(&self.effective(), [&current, other], signed, now, verifier)?);
         self.later.push(Arc::clone(&next));
         self.twin = None;
         Ok(Accepted::Newer(next))

@@ -59,6 +59,25 @@ fn one_officer_suspends_for_48_hours_once_in_30_days() {
     suspensions.accept(accept(suspension(|body| body.role = OFFICERS[1].to_owned()))).unwrap();
 }
 
+/// One twin puts other officers in place. Until the twins are resolved, the officers of their predecessor have the say.
+#[test]
+fn neither_twin_gives_or_takes_the_power_to_suspend() {
+    let mut chain = chain();
+    let prev = chain.current();
+    let new = ["officer-7", "officer-8", "officer-9"];
+    let a = next_body(&prev, |body| body.officers = new.map(officer).to_vec());
+    let b = next_body(&prev, |body| body.policy = Some(PolicyDigest([1; 32])));
+    for body in [a, b] {
+        chain.accept(&sign(&body, &OFFICERS[..2]), NOW, &FakeVerifier).unwrap();
+    }
+    assert!(chain.twin().is_some());
+    let twin = chain.current().digest();
+    let by_new = suspension(|body| (body.role, body.roster) = (new[0].to_owned(), twin));
+    let refused = by_new.verify(&chain, NOW, &FakeVerifier).unwrap_err();
+    assert_eq!(refused, SuspensionError::UnknownOfficer(new[0].to_owned()));
+    assert!(suspension(|_| {}).verify(&chain, NOW, &FakeVerifier).is_ok());
+}
+
 #[test]
 fn every_wrong_suspension_is_refused() {
     let chain = chain();

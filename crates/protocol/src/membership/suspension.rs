@@ -92,8 +92,9 @@ impl SignedSuspension {
     ) -> Result<VerifiedSuspension, SuspensionError> {
         let body: SuspensionBody = codec::decode(&self.body, STATEMENT_BYTES_MAX)?;
         let roster = chain.by_digest(&body.roster).ok_or(SuspensionError::UnknownRoster(body.roster))?;
-        // An officer who was voted out since has no say, so the newest roster must list the same keys.
-        for roster in [roster, &chain.current()] {
+        // An officer who was voted out since has no say, so the roster that counts must list the same keys. While twins
+        // are unresolved that is their common predecessor: neither twin may give or take an officer's say.
+        for roster in [roster, &chain.effective()] {
             self.check_officer(&body, roster, verifier)?;
         }
         if body.consortium != roster.consortium() {

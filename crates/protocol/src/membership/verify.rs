@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::digest::{consortium_id, roster_digest, roster_signing_bytes};
-use super::roster::{HubStatus, LogEntry, Officer, RosterBody, SignedRoster};
+use super::roster::{HubStatus, LogEntry, LogKeyPeriod, Officer, RosterBody, SignedRoster};
 use super::rules::{RosterFault, check_body};
 use super::snapshot::VerifiedRoster;
 use crate::codec::{self, CodecError};
@@ -55,25 +55,26 @@ pub fn verify_next(
     verify_successor(prev, &[prev], body, signed, now, verifier)
 }
 
-/// Verifies the version that resolves twins: it names both as predecessors and is signed by the quorum of their common
-/// predecessor `common`, never by a quorum that only one twin put in place. `twins` are those that are known: both, or
-/// the one that was accepted.
+/// Verifies the version that resolves twins: it names exactly both as predecessors, continues both, and is signed by the
+/// quorum of their common predecessor `common`, never by a quorum that only one twin put in place.
 ///
 /// # Errors
 /// The first rule that is broken.
 pub fn verify_resolution(
     common: &VerifiedRoster,
-    twins: &[&VerifiedRoster],
+    twins: [&VerifiedRoster; 2],
     signed: &SignedRoster,
     now: UnixSeconds,
     verifier: &dyn SignatureVerifier,
 ) -> Result<VerifiedRoster, RosterError> {
     let body = decode_body(signed)?;
-    let known_children = twins.iter().all(|twin| twin.body().predecessors == [common.digest()]);
-    if body.predecessors.len() != 2 || twins.is_empty() || !known_children {
+    let mut digests = twins.map(VerifiedRoster::digest);
+    digests.sort_unstable();
+    let children = twins.iter().all(|twin| twin.body().predecessors == [common.digest()]);
+    if body.predecessors != digests || !children {
         return Err(RosterError::Predecessor);
     }
-    verify_successor(common, twins, body, signed, now, verifier)
+    verify_successor(common, &twins, body, signed, now, verifier)
 }
 
 /// Checks a body that nobody has signed yet as a successor of `prev`: what officers' tools do before they sign.
@@ -150,7 +151,8 @@ fn check_succession(old: &RosterBody, new: &RosterBody) -> Result<(), RosterErro
         if ended && next.status != hub.status {
             return Err(RosterError::Revived(hub.id));
         }
-        if !next.logs.iter().zip(&hub.logs).all(|(new, old)| continues(old, new)) || next.logs.len() < hub.logs.len() {
+        let continued = next.logs.iter().zip(&hub.logs).all(|(log, before)| continues(before, log, old.issued));
+        if !continued || next.logs.len() < hub.logs.len() {
             return Err(RosterError::LogHistory(hub.id));
         }
     }
@@ -163,10 +165,15 @@ fn check_succession(old: &RosterBody, new: &RosterBody) -> Result<(), RosterErro
     Ok(())
 }
 
-/// Log keys of the past stay: a period may only gain its end, and new periods follow.
-fn continues(old: &LogEntry, new: &LogEntry) -> bool {
-    let same_period = |(new, old): (&super::roster::LogKeyPeriod, &super::roster::LogKeyPeriod)| {
-        new.from == old.from && new.keys == old.keys && (old.until.is_none() || new.until == old.until)
+/// Log keys of the past stay: a period may only gain its end, and new periods follow. The end is not before the version
+/// that still showed the period open: checkpoints of that time were rightly signed with its keys.
+fn continues(old: &LogEntry, new: &LogEntry, old_issued: UnixSeconds) -> bool {
+    let same_end = |new: Option<UnixSeconds>, old: Option<UnixSeconds>| match old {
+        Some(_) => new == old,
+        None => new.is_none_or(|until| until >= old_issued),
+    };
+    let same_period = |(new, old): (&LogKeyPeriod, &LogKeyPeriod)| {
+        new.from == old.from && new.keys == old.keys && same_end(new.until, old.until)
     };
     new.id == old.id
         && new.origin == old.origin

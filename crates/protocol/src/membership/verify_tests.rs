@@ -269,6 +269,19 @@ fn log_keys_rotate_by_ending_one_period() {
     let log = LogId([1; 32]);
     assert_eq!(next.log_keys(&log, NOW), prev.log_keys(&log, NOW));
     assert_ne!(next.log_keys(&log, change), prev.log_keys(&log, change));
+    // Ending the period before the version that shows it open would disown checkpoints that were in order.
+    let dated = next_body(&next, |body| {
+        body.issued = UnixSeconds(NOW.0 + 200);
+        body.expires = UnixSeconds(NOW.0 + 86_400);
+    });
+    let later = UnixSeconds(NOW.0 + 200);
+    let dated = verify_next(&next, &sign(&dated, &OFFICERS[..2]), later, &FakeVerifier).unwrap();
+    let close = |until| {
+        let body = next_body(&dated, |body| body.hubs[0].logs[0].keys[1].until = Some(UnixSeconds(until)));
+        verify_next(&dated, &sign(&body, &OFFICERS[..2]), later, &FakeVerifier).map(drop)
+    };
+    assert_eq!(close(NOW.0 + 199), Err(RosterError::LogHistory(HubId([1; 16]))));
+    assert_eq!(close(NOW.0 + 200), Ok(()));
     refuse_change(&next, |body| body.hubs[0].logs[0].keys[0].until = None, RosterFault::LogPeriods {
         origin: "at.hub.example/prov/1".to_owned(),
     });
@@ -308,14 +321,110 @@ fn twins_are_evidence_and_are_resolved_under_the_common_officers() {
         both.sort();
         both
     };
-    let resolution = next_body(&chain.current(), |body| body.predecessors = digests(&a, &b));
+    let resolution = next_body(&chain.current(), |body| {
+        body.predecessors = digests(&a, &b);
+        body.hubs[2].status = HubStatus::Removed;
+    });
     let stranger = next_body(&chain.current(), |body| body.predecessors = digests(&b, prev.signed()));
     let refused = chain.accept(&sign(&stranger, &OFFICERS[..2]), NOW, &FakeVerifier);
     assert_eq!(refused.unwrap_err(), RosterError::Predecessor);
     assert!(matches!(chain.accept(&sign(&resolution, &OFFICERS[..2]), NOW, &FakeVerifier), Ok(Accepted::Newer(_))));
     assert!(chain.twin().is_none() && chain.effective().version() == RosterVersion(3));
-    // A late twin of an older version changes nothing.
-    assert!(chain.accept(&b, NOW, &FakeVerifier).is_err());
+    assert!(matches!(chain.accept(&b, NOW, &FakeVerifier), Ok(Accepted::Known)));
+
+    // The file holds both halves, without which nobody could verify the resolution.
+    let reread = RosterChain::verify_file(&founding.consortium(), &chain.to_file(), NOW, &FakeVerifier).unwrap();
+    assert_eq!((reread.current().digest(), reread.iter().count()), (chain.current().digest(), 5));
+}
+
+/// Version 1, and two signed successors of it made by these changes.
+fn chain_with_twins(
+    change_a: impl FnOnce(&mut RosterBody),
+    change_b: impl FnOnce(&mut RosterBody),
+) -> (RosterChain, SignedRoster, SignedRoster) {
+    let (founding, prev) = (founding(), with_three_hubs());
+    let file = RosterFile { rosters: vec![founding.signed().clone(), prev.signed().clone()] };
+    let chain = RosterChain::verify_file(&founding.consortium(), &file, NOW, &FakeVerifier).unwrap();
+    let (a, b) = (next_body(&prev, change_a), next_body(&prev, change_b));
+    (chain, sign(&a, &OFFICERS[..2]), sign(&b, &OFFICERS[1..]))
+}
+
+/// A version after the newest one that names these two as its predecessors.
+fn resolution(chain: &RosterChain, named: [RosterDigest; 2], change: impl FnOnce(&mut RosterBody)) -> SignedRoster {
+    let body = next_body(&chain.current(), |body| {
+        body.predecessors = named.to_vec();
+        body.predecessors.sort();
+        change(body);
+    });
+    sign(&body, &OFFICERS[..2])
+}
+
+fn policy(body: &mut RosterBody) {
+    body.policy = Some(PolicyDigest([1; 32]));
+}
+
+#[test]
+fn a_resolution_is_refused_while_its_twins_are_not_both_held() {
+    // The old officers are voted out; with a made-up second digest they would come back.
+    let new = ["officer-7", "officer-8", "officer-9"];
+    let (mut chain, a, b) = chain_with_twins(|body| body.officers = new.map(officer).to_vec(), policy);
+    chain.accept(&a, NOW, &FakeVerifier).unwrap();
+    let held = roster_digest(&a.body);
+    for other in [RosterDigest([0xff; 32]), roster_digest(&b.body)] {
+        let offered = resolution(&chain, [held, other], |_| {});
+        assert_eq!(chain.accept(&offered, NOW, &FakeVerifier).unwrap_err(), RosterError::Predecessor);
+    }
+    assert!(matches!(chain.accept(&b, NOW, &FakeVerifier), Ok(Accepted::Twin(_))));
+    let made_up = resolution(&chain, [held, RosterDigest([0xff; 32])], |_| {});
+    assert_eq!(chain.accept(&made_up, NOW, &FakeVerifier).unwrap_err(), RosterError::Predecessor);
+    let good = resolution(&chain, [held, roster_digest(&b.body)], |_| {});
+    assert!(matches!(chain.accept(&good, NOW, &FakeVerifier), Ok(Accepted::Newer(_))));
+}
+
+#[test]
+fn a_hub_that_either_twin_removed_does_not_revive() {
+    for remove_first in [true, false] {
+        let remove = |body: &mut RosterBody| body.hubs[2].status = HubStatus::Removed;
+        let (mut chain, a, b) = match remove_first {
+            true => chain_with_twins(remove, policy),
+            false => chain_with_twins(policy, remove),
+        };
+        chain.accept(&a, NOW, &FakeVerifier).unwrap();
+        chain.accept(&b, NOW, &FakeVerifier).unwrap();
+        let named = [roster_digest(&a.body), roster_digest(&b.body)];
+        let revived = resolution(&chain, named, |body| body.hubs[2].status = HubStatus::Active);
+        let refused = chain.accept(&revived, NOW, &FakeVerifier).unwrap_err();
+        assert_eq!(refused, RosterError::Revived(HubId([3; 16])));
+        let good = resolution(&chain, named, remove);
+        assert!(matches!(chain.accept(&good, NOW, &FakeVerifier), Ok(Accepted::Newer(_))));
+    }
+}
+
+#[test]
+fn an_unresolved_twin_outlives_a_restart() {
+    let (mut chain, a, b) = chain_with_twins(policy, |body| body.hubs[2].status = HubStatus::Removed);
+    chain.accept(&a, NOW, &FakeVerifier).unwrap();
+    chain.accept(&b, NOW, &FakeVerifier).unwrap();
+    let file = RosterFile::from_bytes(&chain.to_file().to_bytes()).unwrap();
+    let reread = RosterChain::verify_file(&founding().consortium(), &file, NOW, &FakeVerifier).unwrap();
+    assert_eq!((reread.twin(), reread.effective().version()), (chain.twin(), RosterVersion(1)));
+}
+
+#[test]
+fn a_late_twin_of_an_older_version_is_evidence_and_changes_nothing() {
+    let (mut chain, a, late) = chain_with_twins(policy, |body| body.hubs[2].status = HubStatus::Removed);
+    chain.accept(&a, NOW, &FakeVerifier).unwrap();
+    let next = sign(&next_body(&chain.current(), |_| {}), &OFFICERS[..2]);
+    chain.accept(&next, NOW, &FakeVerifier).unwrap();
+    let before = chain.to_file();
+    let Ok(Accepted::Twin(evidence)) = chain.accept(&late, NOW, &FakeVerifier) else { panic!("no evidence") };
+    evidence.verify(&with_three_hubs(), NOW, &FakeVerifier).unwrap();
+    assert_eq!((chain.to_file(), chain.twin(), chain.effective().version()), (before, None, RosterVersion(3)));
+    // Without a quorum it proves nothing.
+    let mut short = late;
+    short.signatures.pop();
+    let refused = chain.accept(&short, NOW, &FakeVerifier).unwrap_err();
+    assert_eq!(refused, RosterError::Quorum { count: 1, needed: 2 });
 }
 
 #[test]
