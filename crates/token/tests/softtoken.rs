@@ -66,6 +66,16 @@ fn passes_the_suite() {
     support::suite(&store);
 }
 
+/// The software token takes the caller's nonce, so under the profile for tokens that choose it nothing may be wrapped.
+#[test]
+fn a_token_that_was_to_choose_the_nonce_and_did_not_is_refused() {
+    let Some(module) = module("a_token_that_was_to_choose_the_nonce_and_did_not_is_refused") else { return };
+    let store = module.open(&Pkcs11Config { profile: Some("token-nonce".into()), ..module.token("hub") });
+    store.generate_wrapping(&name("wrap")).unwrap();
+    let result = store.wrap(&name("wrap"), b"context", b"secret");
+    assert!(matches!(result, Err(KeyStoreError::Faulty { what: "nonce", .. })), "{result:?}");
+}
+
 #[test]
 fn signs_concurrently() {
     let Some(module) = module("signs_concurrently") else { return };

@@ -10,7 +10,7 @@ use cryptoki::types::AuthPin;
 use crate::config::TokenSelector;
 use crate::error::KeyStoreError;
 use crate::pin::Pin;
-use crate::pkcs11::fault::Fault;
+use crate::pkcs11::fault::{Fault, code_name};
 use crate::pkcs11::module::Entered;
 
 /// The login of one store.
@@ -45,8 +45,18 @@ enum Standing {
         generation: u64,
         anchor: Session,
     },
-    /// The token refused the PIN. For good: each further try brings it closer to locking.
+    /// The token refused the PIN, or may have. For good: each further try brings it closer to locking.
     Refused,
+}
+
+/// What the answer to a submitted PIN means.
+#[derive(Debug)]
+enum Answer {
+    LoggedIn,
+    /// The token cannot have looked at the PIN; recovery may submit it again.
+    NotAsked(Error),
+    /// It refused the PIN, or may have counted a failed try.
+    Refused(KeyStoreError),
 }
 
 impl Login {
@@ -70,12 +80,19 @@ impl Login {
         }
         let slot = find_token(entered, &self.selector)?;
         let anchor = entered.pkcs11().open_rw_session_no_drop(slot)?;
-        if let Err(fault) = self.log_in(entered, slot, &anchor) {
+        let answer = self.log_in(entered, slot, &anchor);
+        let fault = match answer {
+            Ok(Answer::LoggedIn) => None,
+            Ok(Answer::NotAsked(error)) => Some(Fault::Token(error)),
+            Ok(Answer::Refused(error)) => {
+                state.standing = Standing::Refused;
+                Some(Fault::Final(error))
+            }
+            Err(fault) => Some(fault),
+        };
+        if let Some(fault) = fault {
             // The session never became an anchor; leaving it open would leak one session per failed attempt.
             let _ = anchor.close();
-            if matches!(fault, Fault::Final(KeyStoreError::PinRefused)) {
-                state.standing = Standing::Refused;
-            }
             return Err(fault);
         }
         state.logins += 1;
@@ -95,7 +112,8 @@ impl Login {
         };
     }
 
-    fn log_in(&self, entered: &Entered<'_>, slot: Slot, anchor: &Session) -> Result<(), Fault> {
+    /// Submits the PIN once. An error means that it was not submitted.
+    fn log_in(&self, entered: &Entered<'_>, slot: Slot, anchor: &Session) -> Result<Answer, Fault> {
         let token = entered.pkcs11().get_token_info(slot)?;
         if !token.user_pin_initialized() {
             return Err(Fault::Final(KeyStoreError::PinNotInitialised));
@@ -104,17 +122,29 @@ impl Login {
         if token.user_pin_locked() || token.user_pin_final_try() {
             return Err(Fault::Final(KeyStoreError::PinLocked));
         }
-        match anchor.login(UserType::User, Some(&AuthPin::new(self.pin.expose().into()))) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-            Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(Fault::Final(KeyStoreError::PinLocked)),
-            Err(Error::Pkcs11(
-                RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinExpired,
+        Ok(judge(anchor.login(UserType::User, Some(&AuthPin::new(self.pin.expose().into())))))
+    }
+}
+
+/// Reads the answer to C_Login. Tokens report a wrong PIN with all kinds of codes, so only those that cannot follow an
+/// evaluation of the PIN allow another try: a ladder of four rungs would lock a token that allows three.
+fn judge(result: Result<(), Error>) -> Answer {
+    match result {
+        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Answer::LoggedIn,
+        Err(
+            error @ Error::Pkcs11(
+                RvError::SessionClosed
+                | RvError::SessionHandleInvalid
+                | RvError::CryptokiNotInitialized
+                | RvError::TokenNotPresent
+                | RvError::DeviceRemoved,
                 _,
-            )) => {
-                tracing::error!("the token refused the PIN");
-                Err(Fault::Final(KeyStoreError::PinRefused))
-            }
-            Err(error) => Err(Fault::Token(error)),
+            ),
+        ) => Answer::NotAsked(error),
+        Err(Error::Pkcs11(RvError::PinLocked, _)) => Answer::Refused(KeyStoreError::PinLocked),
+        Err(error) => {
+            tracing::error!(code = code_name(&error), "the token did not accept the login; the PIN is not submitted again");
+            Answer::Refused(KeyStoreError::PinRefused)
         }
     }
 }
@@ -134,5 +164,49 @@ pub(crate) fn find_token(entered: &Entered<'_>, selector: &TokenSelector) -> Res
     match found.next() {
         Some(_) => Err(Fault::Final(KeyStoreError::AmbiguousToken { selector: selector.to_string() })),
         None => Ok(slot),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    fn answered(code: RvError) -> Answer {
+        judge(Err(Error::Pkcs11(code, Function::Login)))
+    }
+
+    #[test]
+    fn only_codes_that_cannot_follow_a_look_at_the_pin_allow_another_try() {
+        for code in [
+            RvError::SessionClosed,
+            RvError::SessionHandleInvalid,
+            RvError::CryptokiNotInitialized,
+            RvError::TokenNotPresent,
+            RvError::DeviceRemoved,
+        ] {
+            assert!(matches!(answered(code), Answer::NotAsked(_)), "{code:?}");
+        }
+        for code in [
+            RvError::PinIncorrect,
+            RvError::PinInvalid,
+            RvError::PinLenRange,
+            RvError::PinExpired,
+            RvError::GeneralError,
+            RvError::FunctionFailed,
+            RvError::FunctionCanceled,
+            RvError::DeviceError,
+            RvError::DeviceMemory,
+            RvError::HostMemory,
+            RvError::UserNotLoggedIn,
+            RvError::VendorDefined(7),
+            RvError::UnknownErrorCode(7),
+        ] {
+            assert!(matches!(answered(code), Answer::Refused(KeyStoreError::PinRefused)), "{code:?}");
+        }
+        assert!(matches!(answered(RvError::PinLocked), Answer::Refused(KeyStoreError::PinLocked)));
+        assert!(matches!(answered(RvError::UserAlreadyLoggedIn), Answer::LoggedIn));
+        assert!(matches!(judge(Ok(())), Answer::LoggedIn));
     }
 }
