@@ -23,7 +23,8 @@ const LEAVES: u64 = 100_000;
 
 fn leaves_without_openings(c: &mut Criterion) {
     let mut story = Story::begin();
-    story.logs[0].noise(LEAVES - story.logs[0].size());
+    let more = LEAVES - story.logs[0].size();
+    story.logs[0].noise(more);
     story.logs[0].checkpoint();
     let bundle = story.consortium.bundle(&[(&story.logs[0], LEAVES, false)]);
     let consortium = story.consortium.id;
