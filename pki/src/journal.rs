@@ -4,6 +4,9 @@
 //! be led to sign a twin, which every hub then reports as evidence.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cresset_protocol::codec;
@@ -14,6 +17,8 @@ use crate::error::PkiError;
 use crate::files;
 
 const FILE: &str = "signing-journal.cbor";
+/// Beside the journal, which is replaced whole at each entry and so cannot carry a lock itself.
+const LOCK_FILE: &str = "signing-journal.lock";
 const JOURNAL_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug, Default, Encode, Decode)]
@@ -32,23 +37,31 @@ struct Signed {
     digest: RosterDigest,
 }
 
-/// What an officer has signed so far.
+/// What an officer has signed so far. While it is open no other process can open it.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    _lock: File,
     path: PathBuf,
     signed: BTreeMap<RosterVersion, RosterDigest>,
 }
 
 impl Journal {
-    /// Opens the journal in an officer's directory; there is none before the first signature.
+    /// Opens the journal in an officer's directory, waiting for another process that has it open. There is none before
+    /// the first signature.
     pub(crate) fn open(directory: &Path) -> Result<Self, PkiError> {
+        let lock = lock(directory.join(LOCK_FILE))?;
         let path = directory.join(FILE);
         let mut signed = BTreeMap::new();
-        if path.exists() {
-            let file: JournalFile = codec::decode(&files::read(&path, JOURNAL_BYTES_MAX)?, JOURNAL_BYTES_MAX)?;
-            signed.extend(file.signed.iter().map(|entry| (entry.version, entry.digest)));
+        match files::read(&path, JOURNAL_BYTES_MAX) {
+            Ok(bytes) => {
+                let file: JournalFile = codec::decode(&bytes, JOURNAL_BYTES_MAX)?;
+                signed.extend(file.signed.iter().map(|entry| (entry.version, entry.digest)));
+            }
+            // Only a journal that is surely absent is an empty one.
+            Err(PkiError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
-        Ok(Self { path, signed })
+        Ok(Self { _lock: lock, path, signed })
     }
 
     /// Notes the digest durably before it is signed. Signing the same digest again is allowed.
@@ -65,9 +78,34 @@ impl Journal {
     }
 }
 
+/// Ends when the file is closed, by whatever means the process ends.
+fn lock(path: PathBuf) -> Result<File, PkiError> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let locked = opened.and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|source| PkiError::Write { path, source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_journal_is_locked_until_it_is_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        let other = File::open(directory.path().join(LOCK_FILE)).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(journal);
+        other.try_lock().unwrap();
+    }
+
+    #[test]
+    fn a_journal_that_is_there_and_cannot_be_read_is_not_an_empty_one() {
+        let directory = tempfile::tempdir().unwrap();
+        // A link to itself: there, and yet opening it fails.
+        std::os::unix::fs::symlink(FILE, directory.path().join(FILE)).unwrap();
+        assert!(matches!(Journal::open(directory.path()), Err(PkiError::Read { .. })));
+    }
 
     #[test]
     fn a_second_digest_of_one_version_is_refused_after_reopening() {

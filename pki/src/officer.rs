@@ -45,8 +45,11 @@ pub(crate) fn sign_roster(
     digest: RosterDigest,
 ) -> Result<RosterSignature, PkiError> {
     let role = holder.role()?.to_owned();
-    Journal::open(&holder.directory)?.commit(version, digest)?;
+    let mut journal = Journal::open(&holder.directory)?;
+    journal.commit(version, digest)?;
     let signatures = sign(holder, &roster_signing_bytes(consortium, version, &digest))?;
+    // Held until here: whoever else signs for this officer has to read what was noted.
+    drop(journal);
     Ok(RosterSignature { role, signatures })
 }
 
