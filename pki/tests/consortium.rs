@@ -7,13 +7,15 @@ mod support;
 use std::fs;
 
 use cresset_crypto::group::open_group_document;
-use cresset_crypto::{Verifier, hpke_open};
+use cresset_crypto::{EncryptionKeyPair, Verifier, hpke_open};
 use cresset_protocol::codec;
+use cresset_protocol::limits::ROSTER_BYTES_MAX;
 use cresset_protocol::membership::group::StanzaRecipient;
-use cresset_protocol::membership::roster::SignedRoster;
+use cresset_protocol::membership::roster::{HubStatus, RosterBody, SignedRoster};
 use cresset_protocol::membership::welcome::{Welcome, WelcomeContent};
 use cresset_protocol::membership::{RosterChain, RosterFile};
 use cresset_protocol::suite::Suite;
+use sha2::{Digest, Sha256};
 
 use support::{Consortium, now, openssl};
 
@@ -83,6 +85,60 @@ fn three_hubs_join_share_a_group_and_one_is_removed() {
     for file in ["AT.request", "AT.approval-1", "next.body", "sig-1", "at.welcome", "at.pem", "public/roster.cbor"] {
         consortium.run(&format!("inspect {file}"), 0);
     }
+}
+
+/// Whoever makes a body may put anything into it. The officer who signs reads all of it, digests and group members too.
+#[test]
+fn an_officer_sees_every_change_before_signing() {
+    let consortium = Consortium::found();
+    for country in ["AT", "EE", "LU"] {
+        consortium.request(country);
+    }
+    let requests: Vec<_> = ["AT", "EE", "LU"].iter().map(|country| consortium.approve(country)).collect();
+    consortium.next(&format!("{} --group energy=AT,LU", requests.join(" ")));
+    consortium.on_chain("roster next --group energy=AT,EE --officer officer-1/config.toml -o next.body", 0);
+
+    // A dishonest maker swaps keys, and hides that behind a change of status.
+    let mut body: RosterBody = codec::decode(&fs::read(consortium.path("next.body")).unwrap(), ROSTER_BYTES_MAX).unwrap();
+    let other = EncryptionKeyPair::generate().unwrap().public().clone();
+    let (hub, officer) = (&mut body.hubs[0], &mut body.officers[2]);
+    hub.status = HubStatus::Suspended;
+    hub.endpoints[0].port = 1;
+    let was = [&hub.recovery_key, &officer.encryption].map(|key| short_digest(key.as_bytes()));
+    hub.recovery_key = other.clone();
+    officer.encryption = EncryptionKeyPair::generate().unwrap().public().clone();
+    let is = [&hub.recovery_key, &officer.encryption].map(|key| short_digest(key.as_bytes()));
+    let domain = hub.domain.clone();
+    fs::write(consortium.path("next.body"), codec::encode(&body)).unwrap();
+
+    let text = consortium.sign(1, 0);
+    for expected in [
+        format!("{domain} ("),
+        "status: active -> suspended".to_owned(),
+        ":1 on internet".to_owned(),
+        format!("recovery key: {} -> {}", was[0], is[0]),
+        "~ officer officer-3".to_owned(),
+        format!("encryption key: {} -> {}", was[1], is[1]),
+        "sharing group `energy`".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "`{expected}` not in {text}");
+    }
+    let line = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap().to_owned();
+    let (now, before) = (line("members: "), line("members before: "));
+    assert!(now.contains("EE ee.hub.example") && !now.contains("LU"), "{now}");
+    assert!(before.contains("LU lu.hub.example") && !before.contains("EE"), "{before}");
+    let json = consortium.on_chain(
+        "--json roster sign next.body --officer officer-2/config.toml --yes -o sig-2",
+        0,
+    );
+    assert!(json.contains("\"members_before\"") && json.contains(&format!("-> {}", is[0])), "{json}");
+    // The third officer's key is another in this body: it cannot open the group, and is told so.
+    assert!(consortium.sign(3, 0).contains("CLOSED to you"));
+}
+
+fn short_digest(key: &[u8]) -> String {
+    let digest = Sha256::digest(key);
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Each step refuses what it must, with the right exit code and reason.

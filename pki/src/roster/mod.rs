@@ -1,8 +1,10 @@
 //! Roster versions: make, sign, assemble, show, verify.
 
 mod assemble;
+mod changes;
 mod groups;
 mod next;
+mod opened;
 mod show;
 mod sign;
 mod words;

@@ -14,7 +14,7 @@ use cresset_protocol::membership::snapshot::FindHubError;
 use cresset_protocol::membership::verify::check_unsigned;
 use serde_json::json;
 
-use super::{groups, words};
+use super::{changes, groups};
 use crate::cli::NextArguments;
 use crate::clock::{self, DAY};
 use crate::error::PkiError;
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &NextArguments) -> Result<Report, PkiError> {
     }
     groups::rebuild(&prev, &mut body, arguments)?;
 
-    let changes = words::changes(prev.body(), &body);
+    let changes = changes::changes(prev.body(), &body);
     if changes.is_empty() && !arguments.renew {
         return Err(PkiError::NoChange);
     }
