@@ -4,9 +4,7 @@ mod consortium;
 
 use consortium::{CONSORTIUM, KeyedHash, OwnLog, Seeded, bare, directory, header, log, policy, publish, urgent};
 use cresset_protocol::codec;
-use cresset_protocol::envelope::{
-    Addressing, EnvelopeHeader, HeaderTerms, Relay, StanzaTerms, header_digest_of_wire,
-};
+use cresset_protocol::envelope::{Addressing, EnvelopeHeader, HeaderTerms, Relay, StanzaTerms, header_digest_of_wire};
 use cresset_protocol::ids::{
     AudienceId, Binding, GrantSerial, KeyCommitment, KeyPeriod, LeafIndex, NodeHash, RosterDigest, RosterVersion,
     SegmentRoot, UnixSeconds,

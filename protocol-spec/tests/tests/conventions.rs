@@ -1,5 +1,7 @@
 //! Chapter 0 against the code: labels, limits, suites, lengths, and what deterministic CBOR is.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be read or computed is a failed test")]
+
 use std::collections::BTreeMap;
 
 use cresset_protocol::codec::{CodecError, check_canonical};
@@ -84,7 +86,10 @@ fn the_tables_of_suites_and_lengths_are_the_codes() {
         ("ECDSA P-384 signature", vec![P384Signature::LEN]),
         ("ML-DSA-65 public key, signature", vec![MlDsa65PublicKey::LEN, MlDsa65Signature::LEN]),
         ("ML-DSA-87 public key, signature", vec![MlDsa87PublicKey::LEN, MlDsa87Signature::LEN]),
-        ("HPKE public key, encapsulated key, private seed", vec![EncryptionPublicKey::LEN, EncryptionPublicKey::LEN, 32]),
+        (
+            "HPKE public key, encapsulated key, private seed",
+            vec![EncryptionPublicKey::LEN, EncryptionPublicKey::LEN, 32],
+        ),
     ] {
         let found = rows("## 0.6").into_iter().find(|cells| cells[0] == row).unwrap_or_else(|| panic!("{row}"));
         let numbers: Vec<usize> = found[1]

@@ -2,6 +2,8 @@
 //!
 //! `CRESSET_WRITE_VECTORS=1 cargo test -p cresset-spec-tests` writes them; a changed vector is a changed protocol.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be read or computed is a failed test")]
+
 use cresset_protocol::codec::{self, Canonical};
 use cresset_protocol::envelope::{
     Addressing, EnvelopeHeader, HeaderTerms, Relay, SegmentDigests, StanzaTerms, header_digest_of_wire, padme,
@@ -10,9 +12,7 @@ use cresset_protocol::ids::{
     AudienceId, Binding, Commitment, ConsortiumId, GrantSerial, HubId, KeyCommitment, KeyPeriod, LeafIndex, LogId,
     ObjectUuid, ObjectVersion, RosterDigest, RosterVersion, SegmentRoot, TreeSize, UnixSeconds,
 };
-use cresset_protocol::log::checkpoint::{
-    Checkpoint, LONG_ID_ML_DSA_65, LONG_ID_P384, Origin, SignedCheckpoint,
-};
+use cresset_protocol::log::checkpoint::{Checkpoint, LONG_ID_ML_DSA_65, LONG_ID_P384, Origin, SignedCheckpoint};
 use cresset_protocol::log::leaf::{Leaf, LeafFlags, LeafKind, WithdrawReason};
 use cresset_protocol::log::manifest::LogManifest;
 use cresset_protocol::log::merkle::{Frontier, MemoryTree, prove_consistency, prove_inclusion};
@@ -39,8 +39,13 @@ fn leaves() {
     let urgent = LeafFlags { urgent: true, ..header };
     let withdraw = LeafFlags { withdraw: Some(WithdrawReason::PersonalData), ..plain };
     let cases = [
-        (LeafKind::Genesis, plain), (LeafKind::Heads, plain), (LeafKind::Publish, header), (LeafKind::Publish, urgent),
-        (LeafKind::KeyGrant, header), (LeafKind::Withdraw, withdraw), (LeafKind::Private, plain),
+        (LeafKind::Genesis, plain),
+        (LeafKind::Heads, plain),
+        (LeafKind::Publish, header),
+        (LeafKind::Publish, urgent),
+        (LeafKind::KeyGrant, header),
+        (LeafKind::Withdraw, withdraw),
+        (LeafKind::Private, plain),
     ];
     let valid: Vec<Value> = cases
         .into_iter()
@@ -104,9 +109,12 @@ fn manifest_and_log_id() {
         prologue: None,
         created: TIME,
     });
-    check_vectors("manifest.json", &json!({
-        "chapter": "2.2", "manifest": hex(manifest.bytes()), "log_id": hex(LogManifest::log_id(&manifest)),
-    }));
+    check_vectors(
+        "manifest.json",
+        &json!({
+            "chapter": "2.2", "manifest": hex(manifest.bytes()), "log_id": hex(LogManifest::log_id(&manifest)),
+        }),
+    );
 }
 
 /// Octets of the right length; no key of anybody.
@@ -128,7 +136,9 @@ fn trees_and_checkpoints() {
         tree.append(leaf(n).hash());
         frontier.append(leaf(n).hash());
         let hashes: Vec<String> = frontier.hashes().iter().map(hex).collect();
-        sizes.push(json!({ "size": n + 1, "leaf": hex(leaf(n).to_bytes()), "frontier": hashes, "root": hex(frontier.root()) }));
+        sizes.push(
+            json!({ "size": n + 1, "leaf": hex(leaf(n).to_bytes()), "frontier": hashes, "root": hex(frontier.root()) }),
+        );
     }
     let inclusion = prove_inclusion(&tree, LeafIndex(4), TreeSize(9)).unwrap();
     let consistency = prove_consistency(&tree, TreeSize(6), TreeSize(9)).unwrap();
@@ -139,17 +149,20 @@ fn trees_and_checkpoints() {
     let signed = SignedCheckpoint { checkpoint: checkpoint.clone(), timestamp: TIME, signatures };
     let note = signed.to_note(&keys());
     assert_eq!(SignedCheckpoint::parse(&note, &origin, &keys()), Ok(signed));
-    check_vectors("tree.json", &json!({
-        "chapter": "2.8, 2.9",
-        "sizes": sizes,
-        "inclusion": { "index": 4, "size": 9, "proof": inclusion.iter().map(hex).collect::<Vec<_>>() },
-        "consistency": { "from": 6, "to": 9, "proof": consistency.iter().map(hex).collect::<Vec<_>>() },
-        "checkpoint": {
-            "text": checkpoint.to_text(), "time": TIME.0, "signed_octets": hex(checkpoint.bytes_to_sign(TIME)),
-            "p384_key_id": hint(LONG_ID_P384, &[3; 97]), "ml_dsa_65_key_id": hint(LONG_ID_ML_DSA_65, &[4; 1952]),
-            "note": note, "signatures": "placeholders of the right length",
-        },
-    }));
+    check_vectors(
+        "tree.json",
+        &json!({
+            "chapter": "2.8, 2.9",
+            "sizes": sizes,
+            "inclusion": { "index": 4, "size": 9, "proof": inclusion.iter().map(hex).collect::<Vec<_>>() },
+            "consistency": { "from": 6, "to": 9, "proof": consistency.iter().map(hex).collect::<Vec<_>>() },
+            "checkpoint": {
+                "text": checkpoint.to_text(), "time": TIME.0, "signed_octets": hex(checkpoint.bytes_to_sign(TIME)),
+                "p384_key_id": hint(LONG_ID_P384, &[3; 97]), "ml_dsa_65_key_id": hint(LONG_ID_ML_DSA_65, &[4; 1952]),
+                "note": note, "signatures": "placeholders of the right length",
+            },
+        }),
+    );
 }
 
 #[test]
@@ -186,10 +199,13 @@ fn envelope_headers() {
     .collect();
     let lengths = [0, 1, 511, 512, 513, 1_000, 1_025, 65_536, 65_537, 1_000_000, 100_000_000];
     let padding: Vec<Value> = lengths.iter().map(|len| json!({ "octets": len, "padded": padme(*len) })).collect();
-    check_vectors("envelope.json", &json!({
-        "chapter": "3.3, 3.4, 3.5", "consortium_id": hex(CONSORTIUM), "log_id": hex(LOG), "headers": headers,
-        "padding": padding,
-    }));
+    check_vectors(
+        "envelope.json",
+        &json!({
+            "chapter": "3.3, 3.4, 3.5", "consortium_id": hex(CONSORTIUM), "log_id": hex(LOG), "headers": headers,
+            "padding": padding,
+        }),
+    );
 }
 
 fn object() -> CtiObject {
@@ -202,7 +218,11 @@ fn object() -> CtiObject {
             .map(|i| Attribute {
                 path: match number {
                     0 => vec![PathStep::Key(format!("f{i}"))],
-                    _ => vec![PathStep::Key("Attribute".into()), PathStep::Uuid([number; 16]), PathStep::Key(format!("f{i}"))],
+                    _ => vec![
+                        PathStep::Key("Attribute".into()),
+                        PathStep::Uuid([number; 16]),
+                        PathStep::Key(format!("f{i}")),
+                    ],
                 },
                 value: format!("\"v{number}-{i}\""),
             })
@@ -229,8 +249,11 @@ fn attribute_trees_and_views() {
     let tree = AttributeTree::build(&object, AttributeSeed::new([3; 32])).unwrap();
     let share = |marking: Tlp| {
         let published = PublishedObject {
-            uuid: object.uuid, version: object.version, object_root: tree.object_root(),
-            padded_count: tree.padded_count(), media_type: object.media_type.clone(),
+            uuid: object.uuid,
+            version: object.version,
+            object_root: tree.object_root(),
+            padded_count: tree.padded_count(),
+            media_type: object.media_type.clone(),
         };
         PublishShare::new(Suite::Hybrid2026, published, Marking::new(marking))
     };
@@ -249,12 +272,15 @@ fn attribute_trees_and_views() {
             })
         })
         .collect();
-    check_vectors("object.json", &json!({
-        "chapter": "4.3, 4.4, 4.5",
-        "seed": hex([3; 32]),
-        "native_digest": hex([9; 32]),
-        "object_root": hex(tree.object_root()),
-        "padded_count": tree.padded_count(),
-        "views": views,
-    }));
+    check_vectors(
+        "object.json",
+        &json!({
+            "chapter": "4.3, 4.4, 4.5",
+            "seed": hex([3; 32]),
+            "native_digest": hex([9; 32]),
+            "object_root": hex(tree.object_root()),
+            "padded_count": tree.padded_count(),
+            "views": views,
+        }),
+    );
 }

@@ -41,11 +41,7 @@ fn manifest(member: &str) -> toml::Table {
 fn dependencies(member: &str) -> BTreeSet<String> {
     let manifest = manifest(member);
     let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
-    tables
-        .iter()
-        .filter_map(|table| manifest.get(*table)?.as_table())
-        .flat_map(|table| table.keys().cloned())
-        .collect()
+    tables.iter().filter_map(|table| manifest.get(*table)?.as_table()).flat_map(|table| table.keys().cloned()).collect()
 }
 
 /// Packages of the resolved graph for this platform, with their features.

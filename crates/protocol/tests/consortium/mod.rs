@@ -4,14 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use cresset_protocol::envelope::{
-    Addressing, EnvelopeHeader, HeaderTerms, Relay, SegmentDigests,
-};
+use cresset_protocol::codec;
+use cresset_protocol::envelope::{Addressing, EnvelopeHeader, HeaderTerms, Relay, SegmentDigests};
 use cresset_protocol::ids::{
     AudienceId, Binding, Commitment, ConsortiumId, Country, HubId, KeyCommitment, LeafIndex, LogId, PolicyDigest,
     RosterVersion, SpkiDigest, TreeSize, UnixSeconds,
 };
-use cresset_protocol::codec;
 use cresset_protocol::log::checkpoint::{Checkpoint, Origin, SignedCheckpoint};
 use cresset_protocol::log::entry::Entry;
 use cresset_protocol::log::kinds::KindTag;
@@ -146,7 +144,14 @@ impl OwnLog {
         }
         self.entries.extend_from_slice(&entries);
         let inline = choose_inline(first, &entries, |_, _| Some(body()));
-        Announcement { log: log(self.number), note: self.note(), first, frontier: before.hashes().to_vec(), entries, inline }
+        Announcement {
+            log: log(self.number),
+            note: self.note(),
+            first,
+            frontier: before.hashes().to_vec(),
+            entries,
+            inline,
+        }
     }
 
     /// Appends leaves that say nothing, each different.

@@ -81,6 +81,19 @@ fn a_note_that_is_no_checkpoint_of_the_log_is_refused() {
 }
 
 #[test]
+fn a_note_under_keys_of_a_roster_to_come_may_be_valid_for_others() {
+    let mut changed = sample();
+    let lines: Vec<&str> = changed.note.lines().collect();
+    changed.note = [&lines[..5], &lines[4..5]].concat().join("\n") + "\n";
+    // One line of known keys twice is malformed; one alone may have its partner among keys unknown here.
+    assert!(matches!(verify(&changed), Err(AnnouncementError::Note(NoteRefused::Malformed(_)))));
+    let note = sample().note;
+    let lines: Vec<&str> = note.lines().collect();
+    changed.note = lines[..5].join("\n") + "\n";
+    assert_eq!(verify(&changed), Err(AnnouncementError::Note(NoteRefused::UnknownKeys)));
+}
+
+#[test]
 fn a_note_outside_every_key_period_may_be_valid_for_others() {
     let mut own = before();
     own.flush(sample().entries);

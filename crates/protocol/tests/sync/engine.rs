@@ -7,7 +7,7 @@ use cresset_protocol::log::merkle::Frontier;
 use cresset_protocol::sync::announcement::Announcement;
 use cresset_protocol::sync::engine::{
     CHECKPOINT_BURST, CHECKPOINTS_PER_S, Engine, FETCH_STALL_S, HEADS_COMPARE_S, Input, MessageId, MirrorState,
-    Offence, Output, Verdict,
+    NEIGHBOUR_BURST, Output,
 };
 
 use crate::consortium::{KEYS_FROM, KeyedHash, NOW, OwnLog, REMOVED, directory, hub, log, note_over};
@@ -153,8 +153,8 @@ fn a_head_of_equal_size_and_another_root_is_a_contradiction() {
     announce(&mut engine, 1, &own.flush_bare(1));
     let mut other = OwnLog::new(1);
     other.flush(vec![crate::consortium::bare(77)]);
-    assert_eq!(brief(&tell_head(&mut engine, 2, 1, other.note())), ["inconsistent at 1"]);
     assert_eq!(brief(&tell_head(&mut engine, 2, 1, own.note())), [""; 0]);
+    assert_eq!(brief(&tell_head(&mut engine, 2, 1, other.note())), ["inconsistent at 1"]);
 }
 
 #[test]
@@ -271,24 +271,63 @@ fn heads_are_asked_again_after_the_interval() {
 }
 
 #[test]
-fn an_origin_over_its_budget_is_ignored_unseen() {
+fn an_origin_over_its_budget_is_ignored_and_not_used() {
     let (mut engine, mut own) = (engine(), OwnLog::new(1));
-    let lie = {
-        let mut lie = own.flush_bare(1);
-        lie.note.clear();
-        lie
-    };
     for _ in 0..CHECKPOINT_BURST {
+        assert_eq!(brief(&announce(&mut engine, 1, &own.flush_bare(1)))[0], "Accept");
+    }
+    let size = engine.mirror_size(&log(1));
+    assert_eq!(brief(&announce(&mut engine, 1, &own.flush_bare(1))), ["Ignore"]);
+    assert_eq!(engine.mirror_size(&log(1)), size);
+    // Another origin has a budget of its own, and time refills the first one's.
+    assert_eq!(brief(&announce(&mut engine, 1, &OwnLog::new(2).flush_bare(1)))[0], "Accept");
+    let later = UnixSeconds(NOW.0 + 1);
+    assert_eq!(brief(&announce_at(&mut engine, later, 1, own.flush_bare(1).to_bytes()))[0], "Accept");
+}
+
+#[test]
+fn junk_spends_the_budget_of_the_neighbour_and_not_of_the_origin() {
+    let (mut engine, mut own) = (engine(), OwnLog::new(1));
+    let lie = Announcement { note: String::new(), ..own.clone().flush_bare(1) };
+    for _ in 0..NEIGHBOUR_BURST {
         assert_eq!(brief(&announce(&mut engine, 2, &lie)), ["Reject", "Announcement by 2"]);
     }
     assert_eq!(brief(&announce(&mut engine, 2, &lie)), ["Ignore"]);
-    // Another origin has a budget of its own.
-    assert_eq!(brief(&announce(&mut engine, 2, &OwnLog::new(2).flush_bare(1))), ["Accept", "commit 0..1"]);
     let later = UnixSeconds(NOW.0 + 1);
     for _ in 0..CHECKPOINTS_PER_S {
-        assert_eq!(brief(&announce_at(&mut engine, later, 2, lie.to_bytes())), ["Reject", "Announcement by 2"]);
+        assert_eq!(brief(&announce_at(&mut engine, later, 2, lie.to_bytes()))[0], "Reject");
     }
     assert_eq!(brief(&announce_at(&mut engine, later, 2, lie.to_bytes())), ["Ignore"]);
+    // The origin is heard through everybody else.
+    assert_eq!(brief(&announce(&mut engine, 1, &own.flush_bare(1))), ["Accept", "commit 0..1"]);
+}
+
+#[test]
+fn nothing_more_is_taken_of_a_log_that_contradicted_itself() {
+    let (mut engine, mut own) = (engine(), OwnLog::new(1));
+    announce(&mut engine, 1, &own.flush_bare(1));
+    let mut other = OwnLog::new(1);
+    other.flush(vec![crate::consortium::bare(77)]);
+    assert_eq!(brief(&tell_head(&mut engine, 2, 1, other.note())), ["inconsistent at 1"]);
+    assert_eq!(brief(&announce(&mut engine, 1, &own.flush_bare(1))), ["Ignore"]);
+    assert_eq!(brief(&tell_head(&mut engine, 2, 1, own.note())), [""; 0]);
+    assert_eq!(brief(&package(&mut engine, 2, &own, 1)), ["Unsolicited by 2"]);
+    assert_eq!(engine.mirror_size(&log(1)), TreeSize(1));
+}
+
+#[test]
+fn a_part_under_a_smaller_head_is_fetched_when_nobody_has_all() {
+    let (mut engine, mut own) = (engine(), OwnLog::new(1));
+    own.flush_bare(4);
+    let part = own.clone();
+    tell_head(&mut engine, 1, 1, {
+        own.flush_bare(4);
+        own.note()
+    });
+    assert_eq!(brief(&tell_head(&mut engine, 2, 1, part.note())), [""; 0]);
+    assert_eq!(brief(&engine.step(NOW, Input::PeerDown(hub(1)))), ["fetch 0..4 of 4 from 2"]);
+    assert_eq!(brief(&package(&mut engine, 2, &part, 0)), ["commit 0..4"]);
+    assert_eq!((engine.lag(), engine.mirror_head(&log(1))), (4, Some(&part.head())));
 }
 
 #[test]
@@ -313,6 +352,7 @@ fn a_restarted_engine_goes_on_from_the_store() {
     let stored = MirrorState { frontier: own.frontier.clone(), head: Some(own.head()) };
     let stored = BTreeMap::from([(log(1), stored)]);
     let mut engine = Engine::new(hub(0), Arc::new(directory()), Arc::new(KeyedHash), stored);
+    engine.step(NOW, Input::PeerUp(hub(1)));
     assert_eq!(brief(&announce(&mut engine, 1, &own.flush_bare(1))), ["Accept", "commit 3..4"]);
 }
 
