@@ -69,13 +69,14 @@ impl Client {
             .header(hyper::header::HOST, "cresset")
             .body(Full::new(body))
             .map_err(ClientError::Request)?;
-        let answer = async {
+        // The sender moves in and is dropped with the answer: while it lives, the connection waits for more requests.
+        let answer = async move {
             let answer = sender.send_request(request).await?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             Ok((status, body.map_err(|_| ClientError::Cut)?.to_bytes()))
         };
-        // The connection has to be driven while the answer is read; it ends by itself afterwards.
+        // The connection has to be driven while the answer is read.
         let (answer, _) = tokio::join!(answer, connection);
         answer
     }

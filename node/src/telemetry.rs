@@ -18,9 +18,10 @@ pub(crate) enum LogFormat {
 /// Starts logging. Our own modules are heard from `info` on, libraries from `warn` on.
 pub(crate) fn start(format: Option<LogFormat>, verbose: u8) {
     let by_terminal = || if io::stderr().is_terminal() { LogFormat::Human } else { LogFormat::Json };
+    // cryptoki calls each mechanism of a token that it has no name for an error; we ask only for those that it has.
     let directives = match verbose {
-        0 => "warn,cresset_node=info,cresset_provenance=info,cresset_token=info",
-        1 => "info,cresset_node=debug,cresset_provenance=debug,cresset_token=debug",
+        0 => "warn,cresset_node=info,cresset_provenance=info,cresset_token=info,cryptoki=off",
+        1 => "info,cresset_node=debug,cresset_provenance=debug,cresset_token=debug,cryptoki=off",
         _ => "debug,cresset_node=trace",
     };
     let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(directives)).with_ansi(false);
