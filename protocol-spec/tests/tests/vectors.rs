@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be read or computed is a failed test")]
 
+use cresset_crypto::Verifier;
 use cresset_protocol::codec::{self, Canonical};
 use cresset_protocol::envelope::{
     Addressing, EnvelopeHeader, HeaderTerms, Relay, SegmentDigests, StanzaTerms, header_digest_of_wire, padme,
@@ -23,9 +24,9 @@ use cresset_protocol::object::cti::{Attribute, CtiObject, PathStep, Unit, UnitKi
 use cresset_protocol::object::marking::{Marking, Tlp};
 use cresset_protocol::object::publish_share::{PublishShare, PublishedObject};
 use cresset_protocol::object::view::{ViewPayload, verify};
-use cresset_protocol::signing::{LogKeys, LogSignatures};
+use cresset_protocol::signing::{LogKeys, LogSignatures, MlDsa65PublicKey, P384PublicKey};
 use cresset_protocol::suite::Suite;
-use cresset_spec_tests::{check_vectors, hex, unhex};
+use cresset_spec_tests::{check_vectors, hex, text, unhex};
 use serde_json::{Value, json};
 
 const CONSORTIUM: ConsortiumId = ConsortiumId([1; 32]);
@@ -163,6 +164,40 @@ fn trees_and_checkpoints() {
             },
         }),
     );
+}
+
+/// The one vector that is not computed anew: its keys are gone, so that nobody can sign with them.
+#[test]
+fn a_signed_note_verifies_and_no_other_octets_do() {
+    let vector: Value = serde_json::from_str(&text("protocol-spec/vectors/signed-note.json")).unwrap();
+    let string = |key: &str| vector[key].as_str().unwrap();
+    let keys = LogKeys {
+        p384: P384PublicKey::try_from(unhex(string("p384_public_key")).as_slice()).unwrap(),
+        ml_dsa_65: MlDsa65PublicKey::try_from(unhex(string("ml_dsa_65_public_key")).as_slice()).unwrap(),
+    };
+    let origin = Origin::parse(string("origin")).unwrap();
+    let signed = SignedCheckpoint::parse(string("note"), &origin, &keys).unwrap();
+    assert_eq!(signed.verify(&keys, &Verifier), Ok(()));
+    let (size, time) = (vector["size"].as_u64().unwrap(), vector["time"].as_u64().unwrap());
+    assert_eq!((signed.checkpoint.size, signed.timestamp), (TreeSize(size), UnixSeconds(time)));
+    assert_eq!(hex(signed.checkpoint.root), string("root"));
+    for other in [
+        SignedCheckpoint { timestamp: UnixSeconds(time + 1), ..signed.clone() },
+        SignedCheckpoint {
+            checkpoint: Checkpoint { size: TreeSize(size + 1), ..signed.checkpoint.clone() },
+            ..signed.clone()
+        },
+        SignedCheckpoint {
+            signatures: LogSignatures { p384: [1; 96].into(), ..signed.signatures.clone() },
+            ..signed.clone()
+        },
+        SignedCheckpoint {
+            signatures: LogSignatures { ml_dsa_65: [1; 3309].into(), ..signed.signatures.clone() },
+            ..signed.clone()
+        },
+    ] {
+        assert!(other.verify(&keys, &Verifier).is_err());
+    }
 }
 
 #[test]
