@@ -1,5 +1,7 @@
 //! Seeded mutations of announcements and envelope headers: nothing that differs is ever accepted as what it was.
 
+#![allow(clippy::unwrap_used, reason = "a header that cannot be built is a failed test")]
+
 mod consortium;
 
 use consortium::{CONSORTIUM, KeyedHash, OwnLog, Seeded, bare, directory, header, log, policy, publish, urgent};
