@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cresset_crypto::Verifier;
 use cresset_protocol::ids::{ConsortiumId, UnixSeconds};
 use cresset_protocol::limits::ROSTER_CHAIN_BYTES_MAX;
+use cresset_protocol::log::checkpoint::Origin;
 use cresset_protocol::membership::chain::{RosterChain, RosterFile};
 use cresset_protocol::membership::snapshot::VerifiedRoster;
 use cresset_protocol::signing::EncryptionPublicKey;
@@ -12,14 +13,14 @@ use cresset_token::KeyStore;
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::{Outcome, files};
+use super::{CommandError, Outcome, files};
 use crate::cli::{EnrolFinishArguments, EnrolRequestArguments};
 use crate::clock::system_clock;
 use crate::config::Config;
 use crate::enrol::request::{Order, country, designation, endpoint};
 use crate::enrol::{EnrolError, finish as welcome, recovery, request as requests};
 use crate::exit_code::ExitCode;
-use crate::home::Home;
+use crate::home::{Home, HomeError};
 use crate::output::table::Table;
 use crate::output::{Output, time};
 
@@ -51,7 +52,9 @@ struct Finished {
 pub(crate) fn request(config: &Config, arguments: &EnrolRequestArguments, output: Output) -> Outcome {
     let now = system_clock()();
     let home = Home::new(config);
-    let consortium = home.consortium()?;
+    let consortium = known_consortium(&home)?;
+    // Everything that can be wrong with the arguments comes before any key is made.
+    Origin::new(&arguments.domain, 1).map_err(EnrolError::from)?;
     let endpoints: Result<_, _> = arguments.endpoint.iter().map(|text| endpoint(text)).collect();
     let jurisdiction = arguments.jurisdiction.as_ref().unwrap_or(&arguments.country);
     let (country, jurisdiction, endpoints) = (country(&arguments.country)?, country(jurisdiction)?, endpoints?);
@@ -91,6 +94,7 @@ pub(crate) fn request(config: &Config, arguments: &EnrolRequestArguments, output
 pub(crate) fn finish(config: &Config, arguments: &EnrolFinishArguments, output: Output) -> Outcome {
     let now = system_clock()();
     let home = Home::new(config);
+    known_consortium(&home)?;
     let bundle = files::read(&arguments.welcome, WELCOME_BYTES_MAX)?;
     let keys: Arc<dyn KeyStore> = cresset_token::open(&config.keys)?;
     let roster = welcome::finish(&home, &*keys, &bundle, now)?;
@@ -103,6 +107,13 @@ pub(crate) fn finish(config: &Config, arguments: &EnrolFinishArguments, output: 
     };
     output.print(&answer, finished);
     Ok(ExitCode::Ok)
+}
+
+fn known_consortium(home: &Home) -> Result<ConsortiumId, CommandError> {
+    home.consortium().map_err(|error| match error {
+        HomeError::Missing { .. } => CommandError::NotInitialised,
+        error => error.into(),
+    })
 }
 
 fn current_roster(

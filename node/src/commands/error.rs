@@ -56,6 +56,9 @@ pub(crate) enum CommandError {
         /// The limit.
         bytes_max: usize,
     },
+    /// `cresset init` has not run.
+    #[error("this hub does not know its consortium yet")]
+    NotInitialised,
     /// Not a consortium id.
     #[error("`{0}` is no consortium id, nor a file with one")]
     ConsortiumId(String),
@@ -106,6 +109,7 @@ impl CommandError {
             Self::KeyStore(KeyStoreError::PinRefused) => "check the PIN; it is not tried again, so that the token does not lock",
             Self::KeyStore(_) => "`cresset doctor` looks at the token step by step",
             Self::Home(HomeError::OtherConsortium(_)) => "one data directory is one hub; use another data_dir",
+            Self::NotInitialised => "`cresset init --consortium ID`, with the id that the officers gave you",
             Self::ConsortiumId(_) => "it has 64 hexadecimal digits; the officers publish it as `consortium.id`",
             Self::Metrics { .. } => "set [metrics] listen to a free address",
             _ => return None,

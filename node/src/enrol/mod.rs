@@ -1,6 +1,8 @@
 //! Joining a consortium: the request that goes out to the officers, and the welcome that comes back.
 
 pub(crate) mod finish;
+#[cfg(test)]
+mod finish_tests;
 pub(crate) mod recovery;
 pub(crate) mod request;
 

@@ -22,7 +22,7 @@ use crate::home::{Home, HomeError};
 const DEFAULT_NETWORK: &str = "internet";
 /// The first log of a hub.
 const FIRST_GENERATION: u32 = 1;
-const FIRST_PERIOD: KeyPeriod = KeyPeriod(1);
+const FIRST_PERIOD: KeyPeriod = KeyPeriod(0);
 
 /// What the operator decides.
 #[derive(Clone, Debug)]
