@@ -17,7 +17,7 @@ use super::codec::CborCodec;
 use super::gated::Gated;
 use super::messages::{LogRequest, LogResponse, RosterRequest, RosterResponse};
 use super::{NetworkError, gossip};
-use crate::transport::Sessions;
+use crate::transport::{MembershipReader, Sessions};
 
 pub(crate) const LOG_PROTOCOL: StreamProtocol = StreamProtocol::new("/cresset/log/1");
 pub(crate) const ROSTER_PROTOCOL: StreamProtocol = StreamProtocol::new("/cresset/roster/1");
@@ -48,7 +48,11 @@ pub(crate) struct Full {
 }
 
 impl Behaviour {
-    pub(crate) fn new(consortium: &ConsortiumId, sessions: Sessions) -> Result<Self, NetworkError> {
+    pub(crate) fn new(
+        consortium: &ConsortiumId,
+        sessions: Sessions,
+        membership: MembershipReader,
+    ) -> Result<Self, NetworkError> {
         let config = || {
             request_response::Config::default()
                 .with_request_timeout(REQUEST_TIMEOUT)
@@ -72,18 +76,20 @@ impl Behaviour {
                 [(ROSTER_PROTOCOL, ProtocolSupport::Full)],
                 config(),
             ),
-            full: Gated::new(full, sessions),
+            full: Gated::new(full, sessions, membership),
         })
     }
 }
 
 fn limits() -> ConnectionLimits {
     let established = CONNECTIONS_PER_PEER_MAX * HUBS_MAX as u32;
-    // Twice the concurrent handshakes: as many again may wait for their turn.
-    let pending = 2 * HANDSHAKES_CONCURRENT_MAX as u32;
+    let places = HANDSHAKES_CONCURRENT_MAX as u32;
     ConnectionLimits::default()
-        .with_max_pending_incoming(Some(pending))
-        .with_max_pending_outgoing(Some(pending))
+        // Most of them wait for a ClientHello, which costs us a socket and no more: a few senders that say nothing must not
+        // shut the others out.
+        .with_max_pending_incoming(Some(8 * places))
+        // As many again may wait for their turn.
+        .with_max_pending_outgoing(Some(2 * places))
         .with_max_established(Some(established))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
 }

@@ -15,12 +15,13 @@ use libp2p::swarm::{
 };
 use libp2p::PeerId;
 
-use crate::transport::Sessions;
+use crate::transport::{MembershipReader, Sessions};
 
 /// Wraps `B`.
 pub(crate) struct Gated<B> {
     pub(crate) inner: B,
     sessions: Sessions,
+    membership: MembershipReader,
     /// Every connection and whether the inner behaviour knows of it.
     connections: BTreeMap<(PeerId, ConnectionId), Gate>,
 }
@@ -32,16 +33,17 @@ enum Gate {
 }
 
 impl<B> Gated<B> {
-    pub(crate) fn new(inner: B, sessions: Sessions) -> Self {
-        Self { inner, sessions, connections: BTreeMap::new() }
+    pub(crate) fn new(inner: B, sessions: Sessions, membership: MembershipReader) -> Self {
+        Self { inner, sessions, membership, connections: BTreeMap::new() }
     }
 
-    fn admit(&mut self, peer: PeerId, connection: ConnectionId) -> Gate {
-        // A connection without a hello cannot exist; if one did, it would be shut.
-        let full = self.sessions.get(&peer).is_some_and(|session| !session.limited);
-        let gate = if full { Gate::Open } else { Gate::Shut };
+    /// Judges a finished hello once more: the roster may have changed since its first frame.
+    fn admit(&mut self, peer: PeerId, connection: ConnectionId) -> Result<Gate, ConnectionDenied> {
+        let session = self.sessions.get(&peer).filter(|session| session.stands(&self.membership.borrow()));
+        let session = session.ok_or_else(|| ConnectionDenied::new(Outdated))?;
+        let gate = if session.limited { Gate::Shut } else { Gate::Open };
         self.connections.insert((peer, connection), gate);
-        gate
+        Ok(gate)
     }
 
     fn is_shut(&self, peer: PeerId, connection: ConnectionId) -> bool {
@@ -86,7 +88,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        match self.admit(peer, id) {
+        match self.admit(peer, id)? {
             Gate::Shut => Ok(Either::Right(dummy::ConnectionHandler)),
             Gate::Open => {
                 self.inner.handle_established_inbound_connection(id, peer, local, remote).map(Either::Left)
@@ -112,7 +114,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        match self.admit(peer, id) {
+        match self.admit(peer, id)? {
             Gate::Shut => Ok(Either::Right(dummy::ConnectionHandler)),
             Gate::Open => self
                 .inner
@@ -176,3 +178,12 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         }
     }
 }
+
+/// The hello was judged by a roster under which it would end otherwise today.
+#[derive(Debug, thiserror::Error)]
+#[error("the roster changed during the hello")]
+struct Outdated;
+
+#[cfg(test)]
+#[path = "gated_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::transport::Membership;
-use crate::transport::fixture::{Consortium, clock};
+use crate::transport::fixture::{Consortium, clock, hub_params, name};
 
 const LOG: LogId = LogId([4; 32]);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,9 +102,13 @@ fn on_loopback(n: u8) -> (Consortium, Vec<SocketAddr>) {
 }
 
 fn start(consortium: &Consortium, hub: usize, listen: Vec<SocketAddr>, membership: Membership) -> Running {
+    start_as(consortium.identity(hub), listen, membership)
+}
+
+fn start_as(identity: Identity, listen: Vec<SocketAddr>, membership: Membership) -> Running {
     let (sender, reader) = watch::channel(Arc::new(membership));
     let network = Network::start(NetworkParts {
-        identity: consortium.identity(hub),
+        identity,
         membership: reader,
         clock: clock(),
         verifier: Arc::new(cresset_crypto::Verifier),
@@ -286,6 +290,52 @@ async fn a_removed_hub_is_cut_off_at_once_and_stays_out() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(nodes[0].network.handle.peers(), []);
     assert_eq!(nodes[1].network.handle.peers(), []);
+}
+
+/// The key was stolen: the roster names another one, and whoever came in with the old one must go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_authentication_key_ends_the_sessions_of_the_old_one() {
+    let (mut consortium, addresses) = on_loopback(2);
+    let mut nodes = start_all(&consortium, &addresses);
+    for node in &mut nodes {
+        node.wait_up(false).await;
+    }
+    consortium.enrol(2);
+    let new = consortium.roster.hubs.pop().unwrap().authentication_key;
+    consortium.roster.version.0 += 1;
+    consortium.roster.hubs[1].authentication_key = new;
+    nodes[0].membership.send(Arc::new(consortium.membership())).unwrap();
+    nodes[0].wait_for("end", |event| matches!(event, NetworkEvent::PeerDown(_))).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(nodes[0].network.handle.peers(), []);
+}
+
+/// During a rotation a hub is connected under both its TLS keys, and so under two peer ids.
+#[tokio::test(flavor = "multi_thread")]
+async fn disconnecting_a_hub_ends_its_sessions_under_every_key() {
+    let (mut consortium, addresses) = on_loopback(2);
+    let (tls, point) = (name("tls-2"), consortium.hubs[1].keys.generate_p384(&name("tls-2")).unwrap());
+    let leaf = consortium.issue(&hub_params("hub-1.example"), point.as_bytes());
+    let keys = &mut consortium.roster.hubs[1].tls_keys;
+    keys.push(crate::transport::spki_digest(&leaf).unwrap());
+    keys.sort();
+    consortium.roster.hubs[1].endpoints.clear();
+    let mut second = consortium.identity(1);
+    second.tls.chain[0] = leaf;
+    second.tls.key = tls;
+    let mut listener = start(&consortium, 0, vec![addresses[0]], consortium.membership());
+    let mut dialers = [
+        start(&consortium, 1, vec![], consortium.membership()),
+        start_as(second, vec![], consortium.membership()),
+    ];
+    for dialer in &mut dialers {
+        dialer.wait_up(false).await;
+    }
+    listener.wait_up(false).await;
+    listener.network.handle.disconnect(consortium.hubs[1].id).await.unwrap();
+    for dialer in &mut dialers {
+        dialer.wait_for("end", |event| matches!(event, NetworkEvent::PeerDown(_))).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ use super::peers::{Peer, Peers};
 use super::serve::Server;
 use super::streams::{StreamKind, StreamServer};
 use super::{EVENTS_WAITING_MAX, NetworkError, NetworkEvent, gossip, multiaddr, resolve};
-use crate::transport::{Built, Member, Membership, MembershipReader, Sessions, peer_id};
+use crate::transport::{Authenticated, Built, Member, MembershipReader, Sessions, peer_id};
 
 const TICK: Duration = Duration::from_millis(250);
 /// Longer than the maximum age, which we enforce ourselves.
@@ -63,7 +63,7 @@ pub(crate) struct SwarmTask {
     control: Control,
     dialer: Dialer,
     allowed: BTreeSet<PeerId>,
-    connections: BTreeMap<ConnectionId, Instant>,
+    connections: BTreeMap<ConnectionId, Live>,
     dialling: BTreeMap<ConnectionId, HubId>,
     /// Events that the node has not taken yet. Announcements count against [`EVENTS_WAITING_MAX`]; ups and downs are
     /// few (the roster and the back-off bound them) and never dropped.
@@ -72,6 +72,13 @@ pub(crate) struct SwarmTask {
     roster_requests: HashMap<OutboundRequestId, oneshot::Sender<Result<RosterResponse, RequestError>>>,
     answers: JoinSet<Answer>,
     resolving: JoinSet<(HubId, PeerId, Vec<SocketAddr>)>,
+}
+
+/// An established connection with its own hello: the table of sessions knows only the newest of each peer.
+struct Live {
+    since: Instant,
+    peer: PeerId,
+    session: Authenticated,
 }
 
 /// A computed answer on its way back.
@@ -179,14 +186,18 @@ impl SwarmTask {
             self.swarm.behaviour_mut().allowed.allow_peer(*new);
         }
         // Not when a connection closes: the hello of the next one may be in the table already.
-        self.sessions.retain(|peer| allowed.contains(peer));
+        self.sessions.retain(|session| session.stands(&membership));
         self.allowed = allowed;
         self.dialer.set_targets(membership.admitted().map(|member| member.hub), Instant::now());
         self.budgets.lock().unwrap_or_else(PoisonError::into_inner).retain(|hub| membership.hub(hub).is_some());
-        for peer in self.peers.all() {
-            if must_meet_again(&peer, &membership) {
-                let _ = self.swarm.disconnect_peer_id(peer.peer);
-            }
+        self.close(|live| !live.session.stands(&membership));
+    }
+
+    /// Closes connections. Not by hub: during a key rotation one has several peer ids.
+    fn close(&mut self, unwanted: impl Fn(&Live) -> bool) {
+        let unwanted = self.connections.iter().filter(|(_, live)| unwanted(live)).map(|(connection, _)| *connection);
+        for connection in unwanted.collect::<Vec<_>>() {
+            self.swarm.close_connection(connection);
         }
     }
 
@@ -202,10 +213,7 @@ impl SwarmTask {
             }
         }
         let age_max = Duration::from_secs(CONNECTION_AGE_HOURS_MAX * 3_600);
-        let old = self.connections.iter().filter(|(_, since)| now.saturating_duration_since(**since) > age_max);
-        for connection in old.map(|(connection, _)| *connection).collect::<Vec<_>>() {
-            self.swarm.close_connection(connection);
-        }
+        self.close(|live| now.saturating_duration_since(live.since) > age_max);
     }
 
     /// During a key rotation a hub has two TLS keys; failed dials alternate between them.
@@ -243,9 +251,8 @@ impl SwarmTask {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                self.connections.insert(connection_id, Instant::now());
-                self.dialling.remove(&connection_id);
-                self.on_session(peer_id);
+                let dialled = self.dialling.remove(&connection_id);
+                self.on_established(peer_id, connection_id, dialled);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 self.connections.remove(&connection_id);
@@ -267,14 +274,20 @@ impl SwarmTask {
         }
     }
 
-    fn on_session(&mut self, peer_id: PeerId) {
-        let Some(session) = self.sessions.get(&peer_id) else { return };
-        let peer = Peer {
-            hub: session.hub,
-            peer: peer_id,
-            limited: session.limited,
-            roster_version: session.roster_version,
+    fn on_established(&mut self, peer: PeerId, connection: ConnectionId, dialled: Option<HubId>) {
+        let membership = self.membership.borrow().clone();
+        // The roster may have changed between admission and now, before this connection was among those judged.
+        let session = self.sessions.get(&peer).filter(|session| session.stands(&membership));
+        let Some(session) = session else {
+            self.swarm.close_connection(connection);
+            dialled.iter().for_each(|hub| self.dialer.failed(hub, Instant::now()));
+            return;
         };
+        self.up(peer_of(peer, &session));
+        self.connections.insert(connection, Live { since: Instant::now(), peer, session });
+    }
+
+    fn up(&mut self, peer: Peer) {
         self.dialer.connected(&peer.hub);
         if self.peers.insert(peer) != Some(peer) {
             tracing::debug!(hub = %peer.hub, limited = peer.limited, "session established");
@@ -283,11 +296,15 @@ impl SwarmTask {
     }
 
     fn on_session_lost(&mut self, peer_id: PeerId) {
-        if let Some(peer) = self.peers.by_peer(&peer_id) {
-            self.peers.remove(&peer.hub);
-            self.dialer.lost(&peer.hub, Instant::now());
-            self.waiting.push_back(NetworkEvent::PeerDown(peer.hub));
+        let Some(lost) = self.peers.by_peer(&peer_id) else { return };
+        // The hub may be connected under its other TLS key.
+        if let Some(live) = self.connections.values().find(|live| live.session.hub == lost.hub) {
+            self.up(peer_of(live.peer, &live.session));
+            return;
         }
+        self.peers.remove(&lost.hub);
+        self.dialer.lost(&lost.hub, Instant::now());
+        self.waiting.push_back(NetworkEvent::PeerDown(lost.hub));
     }
 
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
@@ -436,11 +453,7 @@ impl SwarmTask {
                 }
                 None => drop(reply.send(Err(RequestError::NotConnected))),
             },
-            Command::Disconnect { hub } => {
-                if let Some(peer) = self.peers.get(&hub) {
-                    let _ = self.swarm.disconnect_peer_id(peer.peer);
-                }
-            }
+            Command::Disconnect { hub } => self.close(|live| live.session.hub == hub),
             Command::ListenAddresses { reply } => {
                 let addresses: Vec<Multiaddr> = self.swarm.listeners().cloned().collect();
                 let _ = reply.send(addresses);
@@ -458,16 +471,8 @@ impl SwarmTask {
     }
 }
 
-/// Whether a live session was judged by a roster that no longer stands, with another outcome today.
-fn must_meet_again(peer: &Peer, membership: &Membership) -> bool {
-    use cresset_protocol::membership::roster::HubStatus;
-    let Some(member) = membership.hub(&peer.hub) else { return true };
-    let limited_by_standing = member.status != HubStatus::Active;
-    match peer.limited {
-        false => limited_by_standing,
-        // Our rosters differed at the hello: try again once ours is the one that the peer showed.
-        true => !limited_by_standing && peer.roster_version == membership.version,
-    }
+fn peer_of(peer: PeerId, session: &Authenticated) -> Peer {
+    Peer { hub: session.hub, peer, limited: session.limited, roster_version: session.roster_version }
 }
 
 fn settle<T>(

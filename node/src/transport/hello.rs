@@ -87,7 +87,6 @@ pub struct Hello {
 pub struct HelloAgreed {
     session: Session,
     peer_body_digest: [u8; 32],
-    peer_key: MlDsa65PublicKey,
     peer: Authenticated,
 }
 
@@ -114,6 +113,10 @@ pub struct Authenticated {
     pub roster: RosterRelation,
     /// Version of its roster.
     pub roster_version: RosterVersion,
+    /// Digest of its roster.
+    pub roster_digest: RosterDigest,
+    /// The key that its proof verified under.
+    pub authentication_key: MlDsa65PublicKey,
     /// Whether the session speaks only the roster protocol: rosters differ, or the peer is suspended.
     pub limited: bool,
 }
@@ -187,10 +190,11 @@ impl Hello {
             version,
             roster,
             roster_version: body.roster_version,
+            roster_digest: body.roster_digest,
+            authentication_key: member.authentication_key.clone(),
             limited,
         };
-        let peer_key = member.authentication_key.clone();
-        Ok(HelloAgreed { peer_body_digest: sha256(frame), peer_key, peer, session: self.session })
+        Ok(HelloAgreed { peer_body_digest: sha256(frame), peer, session: self.session })
     }
 }
 
@@ -221,11 +225,30 @@ impl HelloAgreed {
         let s = &self.session;
         let (own, peer) = ((&s.own_hub, &s.own_key), (&self.peer.hub, &s.peer_key));
         let message = s.message(s.role.peer(), peer, own, &self.peer_body_digest);
-        if verifier.verify_ml_dsa_65(&self.peer_key, &message, &signature) {
+        if verifier.verify_ml_dsa_65(&self.peer.authentication_key, &message, &signature) {
             Ok(self.peer)
         } else {
             Err(HelloError::Signature { hub: self.peer.hub })
         }
+    }
+}
+
+impl Authenticated {
+    /// Whether the hello's outcome still holds under a membership that may be newer than the one it was judged by. If not,
+    /// the connection ends and the hubs meet again. A session outlives a mere advance of our roster: the peer follows.
+    pub fn stands(&self, membership: &Membership) -> bool {
+        let Some(member) = membership.hub(&self.hub) else { return false };
+        let admitted = member.may_connect()
+            && member.tls_keys.contains(&self.key)
+            && member.authentication_key == self.authentication_key
+            && (membership.versions.min..=membership.versions.max).contains(&self.version);
+        let active = member.status == HubStatus::Active;
+        let shown = (self.roster_version, self.roster_digest);
+        let same = shown == (membership.version, membership.digest);
+        let full_is_wrong = !active || (self.roster_version >= membership.version && !same);
+        // Limited for its standing alone, or for a roster that has become ours: a new hello would give a full session.
+        let limited_is_wrong = active && (self.roster == RosterRelation::Same || same);
+        admitted && !(if self.limited { limited_is_wrong } else { full_is_wrong })
     }
 }
 
