@@ -13,8 +13,9 @@ use cresset_protocol::signing::{MlDsa65Signature, SignatureVerifier};
 use cresset_token::error::KeyStoreError;
 use cresset_token::keystore::{KeyName, KeyStore};
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use futures_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use futures_rustls::{LazyConfigAcceptor, StartHandshake, TlsConnector, TlsStream};
 use rustls::pki_types::ServerName;
+use rustls::server::Acceptor;
 
 use super::hello::{Authenticated, EXPORTER_BYTES, EXPORTER_LABEL, Hello, HelloAgreed, HelloError, Role};
 use super::membership::MembershipReader;
@@ -33,19 +34,45 @@ pub(crate) struct Handshaker {
 }
 
 impl Handshaker {
-    /// Runs TLS and hello in `role`. The caller bounds the time.
-    pub(crate) async fn run<S>(&self, stream: S, role: Role) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
+    /// Runs TLS and hello as the dialler. The caller bounds the time of this and of the following two.
+    pub(crate) async fn dial<S>(&self, stream: S) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let mut tls: TlsStream<S> = match role {
-            Role::Dialer => {
-                // Never sent (no SNI) and never looked at; rustls merely wants one.
-                let name = ServerName::try_from("hub.invalid").map_err(|_| HandshakeError::Session)?;
-                TlsConnector::from(self.configs.client.clone()).connect(name, stream).await?.into()
-            }
-            Role::Listener => TlsAcceptor::from(self.configs.server.clone()).accept(stream).await?.into(),
-        };
+        // Never sent (no SNI) and never looked at; rustls merely wants one.
+        let name = ServerName::try_from("hub.invalid").map_err(|_| HandshakeError::Session)?;
+        let tls = TlsConnector::from(self.configs.client.clone()).connect(name, stream).await?;
+        self.greet(tls.into(), Role::Dialer).await
+    }
+
+    /// Reads the ClientHello. Costs no cryptography.
+    pub(crate) async fn client_hello<S>(&self, stream: S) -> Result<StartHandshake<S>, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        Ok(LazyConfigAcceptor::new(Acceptor::default(), stream).await?)
+    }
+
+    /// Runs the rest of TLS and the hello as the listener.
+    pub(crate) async fn answer<S>(
+        &self,
+        client: StartHandshake<S>,
+    ) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let tls = client.into_stream(self.configs.server.clone()).await?;
+        self.greet(tls.into(), Role::Listener).await
+    }
+
+    async fn greet<S>(
+        &self,
+        mut tls: TlsStream<S>,
+        role: Role,
+    ) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         let (peer_key, exporter) = session_facts(&tls)?;
         let membership = self.membership.borrow().clone();
         let (hello, body) = Hello::start(membership, role, exporter, self.hub, self.own_key, peer_key);
@@ -170,6 +197,12 @@ pub enum HandshakeError {
     /// Our own key store did not sign.
     #[error("the key store did not sign the hello")]
     KeyStore(#[from] KeyStoreError),
+    /// Too many unfinished handshakes of one source.
+    #[error("`{sender}` has too many unfinished handshakes")]
+    TooMany {
+        /// Address, or start of the IPv6 subnet.
+        sender: std::net::IpAddr,
+    },
     /// Took longer than the limit.
     #[error("the handshake took too long")]
     TimedOut,

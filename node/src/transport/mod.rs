@@ -8,6 +8,7 @@ mod handshake;
 mod hello;
 mod kx;
 mod membership;
+mod places;
 mod profile;
 mod sessions;
 mod signer;
@@ -18,15 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cresset_protocol::ids::HubId;
-use cresset_protocol::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_CONCURRENT_MAX, STREAMS_PER_CONNECTION_MAX};
+use cresset_protocol::limits::{CLIENT_HELLO_SECONDS_MAX, HANDSHAKE_SECONDS_MAX, STREAMS_PER_CONNECTION_MAX};
 use cresset_protocol::signing::SignatureVerifier;
 use cresset_token::keystore::{KeyName, KeyStore};
+use futures_rustls::TlsStream;
 use libp2p::PeerId;
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport as _};
 use libp2p::core::upgrade::{InboundConnectionUpgrade as _, OutboundConnectionUpgrade as _};
 use libp2p::{tcp, yamux};
-use tokio::sync::Semaphore;
 
 pub use handshake::HandshakeError;
 pub use hello::{
@@ -81,12 +83,11 @@ pub(crate) fn build(
         verifier,
     });
     let sessions = Sessions::default();
-    let places = Arc::new(Semaphore::new(HANDSHAKES_CONCURRENT_MAX));
+    let places = places::Places::new();
     let table = sessions.clone();
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .and_then(move |stream, endpoint| {
-            let role = if endpoint.is_dialer() { Role::Dialer } else { Role::Listener };
-            upgrade(handshaker.clone(), places.clone(), table.clone(), stream, role)
+            upgrade(handshaker.clone(), places.clone(), table.clone(), stream, endpoint)
         })
         .boxed();
     Ok(Built { transport, peer: peer_id(&own_key), sessions })
@@ -94,19 +95,16 @@ pub(crate) fn build(
 
 async fn upgrade<S>(
     handshaker: Arc<handshake::Handshaker>,
-    places: Arc<Semaphore>,
+    places: places::Places,
     sessions: Sessions,
     stream: S,
-    role: Role,
+    endpoint: ConnectedPoint,
 ) -> Result<(PeerId, StreamMuxerBox), HandshakeError>
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin + Send + 'static,
 {
-    // Waiting for a place counts, so that a flood of half-open connections drains within the limit.
-    let handshake = async {
-        let _place = places.acquire().await.map_err(|_| HandshakeError::Session)?;
-        handshaker.run(stream, role).await
-    };
+    let role = if endpoint.is_dialer() { Role::Dialer } else { Role::Listener };
+    let handshake = authenticate(&handshaker, &places, stream, &endpoint);
     let outcome = tokio::time::timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), handshake).await;
     let (session, tls) = outcome.map_err(|_| HandshakeError::TimedOut).flatten().inspect_err(|error| {
         let cause = std::error::Error::source(error).map(ToString::to_string);
@@ -121,6 +119,29 @@ where
     let peer = peer_id(&session.key);
     sessions.insert(peer, session);
     Ok((peer, StreamMuxerBox::new(muxer)))
+}
+
+/// Waiting for a place counts against the time, so that a flood of half-open connections drains within the limit.
+async fn authenticate<S>(
+    handshaker: &handshake::Handshaker,
+    places: &places::Places,
+    stream: S,
+    endpoint: &ConnectedPoint,
+) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin + Send,
+{
+    let ConnectedPoint::Listener { send_back_addr, .. } = endpoint else {
+        let _place = places.take(Role::Dialer).await?;
+        return handshaker.dial(stream).await;
+    };
+    let _counted = places.count(send_back_addr)?;
+    // A sender that says nothing takes no place from those that speak.
+    let limit = Duration::from_secs(CLIENT_HELLO_SECONDS_MAX);
+    let client = tokio::time::timeout(limit, handshaker.client_hello(stream)).await;
+    let client = client.map_err(|_| HandshakeError::TimedOut).flatten()?;
+    let _place = places.take(Role::Listener).await?;
+    handshaker.answer(client).await
 }
 
 #[cfg(test)]

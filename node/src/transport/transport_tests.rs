@@ -35,6 +35,18 @@ async fn meet(dialer: &Handshaker, listener: &Handshaker) -> (Outcome, Outcome) 
     tokio::join!(dialer.run(a, Role::Dialer), listener.run(b, Role::Listener))
 }
 
+impl Handshaker {
+    async fn run<S>(&self, stream: S, role: Role) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
+    where
+        S: futures::AsyncRead + futures::AsyncWrite + Unpin + Send,
+    {
+        match role {
+            Role::Dialer => self.dial(stream).await,
+            Role::Listener => self.answer(self.client_hello(stream).await?).await,
+        }
+    }
+}
+
 fn group_of(tls: &TlsStream<Wire>) -> u16 {
     tls.get_ref().1.negotiated_key_exchange_group().unwrap().name().into()
 }
@@ -231,6 +243,23 @@ async fn a_stale_roster_gives_a_limited_session_on_both_sides() {
     let (a, b) = (a.unwrap().0, b.unwrap().0);
     assert_eq!((a.roster, a.limited), (RosterRelation::PeerAhead, true));
     assert_eq!((b.roster, b.limited), (RosterRelation::PeerBehind, true));
+}
+
+/// A connection that says nothing is dropped long before the limit of a handshake, and takes no place meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_takes_no_place_and_ends_soon() {
+    let consortium = Consortium::found(2);
+    let listener = consortium.handshaker(1, consortium.membership());
+    let places = places::Places::new();
+    let endpoint = ConnectedPoint::Listener {
+        local_addr: "/ip4/192.0.2.1/tcp/1".parse().unwrap(),
+        send_back_addr: "/ip4/192.0.2.2/tcp/2".parse().unwrap(),
+    };
+    let start = std::time::Instant::now();
+    let (_silent, stream) = wire();
+    let outcome = authenticate(&listener, &places, stream, &endpoint).await;
+    assert!(matches!(outcome, Err(HandshakeError::TimedOut)));
+    assert!(start.elapsed() < Duration::from_secs(HANDSHAKE_SECONDS_MAX));
 }
 
 #[tokio::test(flavor = "multi_thread")]
