@@ -46,6 +46,8 @@ struct Open {
     key: std::sync::Arc<AudienceKey>,
     until: UnixSeconds,
     envelopes: u64,
+    /// Whether its grant is durably in the log. Until then nobody but the publish that grants it may use the key.
+    logged: bool,
 }
 
 /// A key for an audience, and the grant to log before its first envelope.
@@ -102,8 +104,14 @@ impl Audiences {
         let key = std::sync::Arc::new(key);
         // Keys of an older roster are of no use any more: every roster change means new audiences.
         state.open.retain(|(digest, _), open| *digest == name.0 && open.in_force(maker.time));
-        state.open.insert(name, Open { key: key.clone(), until, envelopes: 1 });
+        state.open.insert(name, Open { key: key.clone(), until, envelopes: 1, logged: false });
         Ok(Granted { key, grant: Some(grant) })
+    }
+
+    /// Shares a key whose grant is durably in the log.
+    pub(crate) fn settle(&self, key: &AudienceKey) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open.values_mut().filter(|open| open.key.id() == key.id()).for_each(|open| open.logged = true);
     }
 
     /// Forgets an audience whose grant did not reach the log.
@@ -119,7 +127,7 @@ fn with(me: HubId, members: &[HubId]) -> BTreeSet<HubId> {
 
 impl Open {
     fn in_force(&self, now: UnixSeconds) -> bool {
-        now < self.until && self.envelopes < AUDIENCE_ENVELOPES_MAX
+        self.logged && now < self.until && self.envelopes < AUDIENCE_ENVELOPES_MAX
     }
 }
 

@@ -163,9 +163,8 @@ pub(crate) fn execute(
     let leaf_hashes = leaves.iter().map(|leaf| leaf.entry.leaf.hash().to_string()).collect();
     let lane = if order.urgent { Lane::Urgent } else { Lane::Normal };
     let answer = parts.writer.append_and_wait(leaves, lane);
-    if !is_durable(&answer) {
-        granted.iter().for_each(|key| audiences.forget(key));
-    }
+    let settle = if is_durable(&answer) { Audiences::settle } else { Audiences::forget };
+    granted.iter().for_each(|key| settle(audiences, key));
     if planned.plan.views.iter().any(|view| view.carriage == Carriage::Direct) {
         parts.outbox.notify_one();
     }
