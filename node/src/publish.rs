@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use cresset_crypto::envelope::{
     DirectRecipients, Draft, EncryptError, EncryptedEnvelope, encrypt_direct, encrypt_for_audience,
 };
@@ -126,18 +127,21 @@ pub(crate) fn execute(
     };
     let strictest = object.units.iter().fold(object.marking.clone(), |all, unit| all.merge(&unit.marking));
 
-    // The RELEASE comes last in the log, but its commitment is known first: every PUBLISH names it.
+    // The RELEASE comes first: every PUBLISH names it, and a replay meets the decision before what it permits.
     let release = release_leaf(&maker, &snapshot, &planned.plan)?;
     let announced = planned.plan.views.iter().filter(|view| view.carriage == Carriage::Audience);
     let _granting = audiences.reserve(&snapshot, parts.me, maker.time, announced.map(|view| view.hubs.as_slice()));
-    let mut leaves = Vec::new();
+    let release_commitment = release.entry.leaf.commitment;
+    let own_share = PublishShare::new(Suite::Hybrid2026, published(), strictest.clone());
+    let own_copy = own_object(parts, object, &own_share, &tree, &strictest);
+    let mut leaves = vec![NewLeaf { object: Some(own_copy), ..release }];
     let mut granted = Vec::new();
     let mut views = Vec::new();
     for (number, view) in planned.plan.views.iter().enumerate() {
         let payload = tree.view(&|unit, _| u32::try_from(unit).is_ok_and(|unit| view.units.binary_search(&unit).is_ok()))?;
         let share = PublishShare::new(Suite::Hybrid2026, published(), view.marking.clone());
         let payload = perform_obligations(view, object, &payload, &share)?;
-        let audit = PublishAudit { release: release.entry.leaf.commitment, strictest: strictest.clone() };
+        let audit = PublishAudit { release: release_commitment, strictest: strictest.clone() };
         let content = ViewContent { share: share.to_bytes(), audit: audit.to_bytes(), payload: payload.to_bytes() };
         let leaf = match view.carriage {
             Carriage::Audience => {
@@ -155,11 +159,6 @@ pub(crate) fn execute(
         let key = publish_key(object, view);
         leaves.push(NewLeaf { publish_key: Some(key), ..leaf });
     }
-    let own_share = PublishShare::new(Suite::Hybrid2026, published(), strictest.clone());
-    let own_copy = own_object(parts, object, &own_share, &tree, &strictest);
-    let release_position = leaves.len();
-    leaves.push(NewLeaf { object: Some(own_copy), ..release });
-
     let leaf_hashes = leaves.iter().map(|leaf| leaf.entry.leaf.hash().to_string()).collect();
     let lane = if order.urgent { Lane::Urgent } else { Lane::Normal };
     let answer = parts.writer.append_and_wait(leaves, lane);
@@ -168,7 +167,7 @@ pub(crate) fn execute(
     if planned.plan.views.iter().any(|view| view.carriage == Carriage::Direct) {
         parts.outbox.notify_one();
     }
-    Ok(Published { planned, views, release: release_position, leaf_hashes, answer })
+    Ok(Published { planned, views, release: 0, leaf_hashes, answer })
 }
 
 /// Every hub that could be a recipient, as policy sees it.
@@ -269,9 +268,15 @@ fn release_leaf(maker: &LeafMaker<'_>, snapshot: &Snapshot, plan: &ReleasePlan) 
         roster_digest: snapshot.roster.digest(),
         bundles: plan.audit.bundles.clone(),
         views: u32::try_from(plan.views.len()).unwrap_or(u32::MAX),
-        audit_digest: domain::DECISION.digest(&[&audit]),
+        audit_digest: sha256(&audit),
     };
     Ok(maker.private(record(share.to_bytes(), audit)?, Binding(random_bytes()?)))
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
 }
 
 /// The own copy: complete, verifiable, found by search.

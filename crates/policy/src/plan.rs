@@ -187,12 +187,23 @@ fn planned_units(object: &CtiObject) -> Result<Vec<PlannedUnit>, PlanError> {
         Some(container) if container.kind == UnitKind::Container => {}
         _ => return Err(PlanError::NoContainer),
     }
+    let floor = container_floor(&object.marking);
     let planned = object.units.iter().map(|unit| PlannedUnit {
         kind: unit.kind,
         type_name: unit.type_name.clone(),
-        marking: unit.marking.merge(&object.marking),
+        marking: unit.marking.merge(&floor),
     });
     Ok(planned.collect())
+}
+
+/// What the container imposes on its units. A TLP that nobody stated binds only units that state none themselves, and
+/// those have the same default from the parser.
+fn container_floor(container: &Marking) -> Marking {
+    if container.tlp_is_default == Some(true) {
+        Marking { tlp: Tlp::Clear, tlp_is_default: None, ..container.clone() }
+    } else {
+        container.clone()
+    }
 }
 
 fn situation(addressing: &Addressing, origin: &Origin) -> Situation {
@@ -219,18 +230,16 @@ fn view(
 ) -> PlannedView {
     let members = (0u32..).zip(audit.unit_classes()).filter(|(_, class)| classes.contains_key(class));
     let (mut indices, mut obligations) = (Vec::new(), BTreeMap::new());
-    let mut markings = BTreeMap::new();
+    // Every distinct marking counts: units of one class may still differ in what decides nothing, such as a stated role.
+    let mut markings = BTreeSet::new();
     for ((index, class), unit) in members.map(|m| (m, units.get(m.0 as usize))) {
         indices.push(index);
-        // One marking of each class is enough for the strictest: all of a class agree on what the lattice orders.
-        if let Some(unit) = unit {
-            markings.entry(class).or_insert_with(|| unit.marking.clone());
-        }
+        markings.extend(unit.map(|unit| &unit.marking));
         if let Some(duties) = classes.get(&class).filter(|duties| !duties.is_empty()) {
             obligations.insert(index, duties.clone());
         }
     }
-    let marking = markings.values().cloned().reduce(|a, b| a.merge(&b)).unwrap_or_else(|| Marking::new(Tlp::Red));
+    let marking = markings.into_iter().cloned().reduce(|a, b| a.merge(&b)).unwrap_or_else(|| Marking::new(Tlp::Red));
     let relay = classes.keys().filter_map(|class| audit.relay.get(*class as usize)).min().copied();
     let carriage = if marking.tlp == Tlp::Red { Carriage::Direct } else { Carriage::Audience };
     PlannedView { hubs, units: indices, carriage, relay: relay.unwrap_or(CarrierScope::Nobody), marking, obligations }
