@@ -17,6 +17,10 @@ use crate::sim::SeededRandom;
 
 /// Clients that publish at the same time.
 const CLIENTS: usize = 3;
+/// Longest time between the acknowledgement and the kill: a few publishes.
+const THEN_MS_MAX: u64 = 20;
+/// How long an acknowledged object may take to be opened and admitted at another hub.
+const OPENED_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the acknowledgements before the kill may take.
 const ACKNOWLEDGED_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -31,7 +35,7 @@ impl Moment {
     /// A seeded moment within a series of publishes.
     pub(crate) fn within(publishes: usize, random: &mut SeededRandom) -> Self {
         let latest = publishes.saturating_sub(CLIENTS).max(1) as u64;
-        Self { acknowledged: 1 + random.below(latest) as usize, then_ms: random.below(120) }
+        Self { acknowledged: 1 + random.below(latest) as usize, then_ms: random.below(THEN_MS_MAX) }
     }
 }
 
@@ -102,17 +106,19 @@ pub(crate) fn kill_while_publishing(
 }
 
 /// Insists that every promise is kept at every hub: each leaf in the log and its mirrors, each object in each store.
-pub(crate) fn check_promises(network: &Network<'_>, publisher: usize, promises: &Promises) -> Result<()> {
+pub(crate) fn check_promises(network: &mut Network<'_>, publisher: usize, promises: &Promises) -> Result<()> {
     let country = &network.hub(publisher).site.country;
-    for hub in network.hubs() {
+    for n in 0..network.hubs().count() {
+        let hub = network.hub(n);
         let leaves: BTreeSet<String> = hub.leaves(country)?.into_iter().map(|leaf| leaf.leaf_hash).collect();
         if let Some(lost) = promises.leaf_hashes().into_iter().find(|hash| !leaves.contains(*hash)) {
             bail!("acknowledged leaf {lost} of {country} is not in the log that {} holds", hub.site.name);
         }
         for object in &promises.objects {
-            if hub.show(&object.uuid)?.is_none_or(|shown| shown.summary.version != object.version) {
-                bail!("acknowledged object {} of {country} is not at {}", object.uuid, hub.site.name);
-            }
+            let what = format!("acknowledged object {} of {country}", object.uuid);
+            network.wait(n, &what, OPENED_DEADLINE, |hub| {
+                Ok(hub.show(&object.uuid)?.filter(|shown| shown.summary.version == object.version).map(drop))
+            })?;
         }
     }
     Ok(())
@@ -127,7 +133,7 @@ mod tests {
         let mut random = SeededRandom::new(3);
         for _ in 0..1_000 {
             let moment = Moment::within(12, &mut random);
-            assert!((1..=9).contains(&moment.acknowledged) && moment.then_ms < 120);
+            assert!((1..=9).contains(&moment.acknowledged) && moment.then_ms < THEN_MS_MAX);
         }
         assert_eq!(Moment::within(1, &mut random).acknowledged, 1);
     }

@@ -17,7 +17,7 @@ use crate::topology::Topology;
 const HUBS: usize = 3;
 const OFFICERS: usize = 3;
 /// Publishes per round.
-const PUBLISHES: usize = 8;
+const PUBLISHES: usize = 24;
 
 /// Kills a seeded hub in each round while it publishes.
 pub(crate) fn kill(directory: &Path, rounds: usize, seed: u64) -> Result<()> {

@@ -25,9 +25,9 @@ const HUBS: usize = 3;
 const OFFICERS: usize = 3;
 const GROUP: GroupPlan<'_> = GroupPlan { name: "Beacon working group", members: &["AT", "LU"] };
 /// How the event is addressed: Estonia by name (it may have TLP:RED), Luxembourg by its group.
-const ADDRESSING: [&str; 4] = ["--to", "EE", "--group", GROUP.name];
+const ADDRESSING: [&str; 6] = ["--to", "EE", "--group", GROUP.name, "--lane", "urgent"];
 /// Small events while one hub is killed.
-const CRASH_EVENTS: usize = 12;
+const CRASH_EVENTS: usize = 40;
 /// How long other hubs may take to name a head in their own logs.
 const CONFIRM_DEADLINE: Duration = Duration::from_secs(150);
 
@@ -153,11 +153,11 @@ impl Tale<'_, '_> {
             figures.released.push((self.name(&hub.country), hub.released.len(), hub.held.len()));
         }
         self.wait_for(&[LUXEMBOURG, ESTONIA], &object)?;
-        self.network.wait_until_equal()?;
         figures.everywhere = began.elapsed();
+        self.network.wait_until_equal()?;
         self.story.say(&format!(
             "{} views went out, each encrypted for exactly its hubs; with the decision record that makes {} leaves in \
-             Austria's log, signed in {:.0} ms and stored at all hubs after {:.1} s.",
+             Austria's log, signed in {:.0} ms and opened by both other hubs after {:.1} s.",
             object.views.len(),
             object.leaves().count(),
             figures.publish.as_secs_f64() * 1_000.0,
@@ -385,7 +385,11 @@ impl Figures {
             ("released", format!("of {} units {}", self.units, per_hub.collect::<Vec<_>>().join(", "))),
             (
                 "speed",
-                format!("published and signed in {}, at all hubs in {}", ms(self.publish), seconds(self.everywhere)),
+                format!(
+                    "published and signed in {}, opened by both other hubs after {}",
+                    ms(self.publish),
+                    seconds(self.everywhere)
+                ),
             ),
             ("away", format!("Luxembourg caught up in {}", seconds(self.caught_up))),
             (

@@ -50,7 +50,7 @@ fn tally(units: &[Unit]) -> String {
 fn labels(units: &[&Unit]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for unit in units {
-        *counts.entry(&unit.label).or_default() += 1;
+        *counts.entry(short(&unit.label)).or_default() += 1;
     }
     let times = |(label, count): (&&str, &usize)| match count {
         1 => (*label).to_owned(),
@@ -61,6 +61,14 @@ fn labels(units: &[&Unit]) -> String {
         shown.push(format!("{} more kinds", counts.len() - LABELS_SHOWN));
     }
     shown.join(", ")
+}
+
+/// `tag tag` and `other sharing-group` say a word too many.
+fn short(label: &str) -> &str {
+    match label.split_once(' ') {
+        Some((kind, name)) if kind == name || kind == "other" => name,
+        _ => label,
+    }
 }
 
 #[cfg(test)]
@@ -78,5 +86,9 @@ mod tests {
         assert_eq!(tally(&units), "2 GREEN, 1 RED");
         assert_eq!(labels(&units.iter().collect::<Vec<_>>()), "2 x attribute domain, report");
         assert_eq!(tally(&[]), "nothing");
+        assert_eq!(
+            ["tag tag", "other sharing-group", "attribute url"].map(short),
+            ["tag", "sharing-group", "attribute url"]
+        );
     }
 }
