@@ -36,7 +36,9 @@ fn leaves_without_openings(c: &mut Criterion) {
     let (ours, floor) = (fastest(|| run(&bundle, consortium)), fastest(|| floor(&bundle)));
     println!(
         "replay: {:.0} leaves/s on one core; SHA-256 floor {:.0} leaves/s; ratio {:.2}",
-        rate(ours), rate(floor), ours.as_secs_f64() / floor.as_secs_f64()
+        rate(ours),
+        rate(floor),
+        ours.as_secs_f64() / floor.as_secs_f64()
     );
 }
 

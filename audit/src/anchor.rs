@@ -83,7 +83,8 @@ fn by_policy(
         }
     }
     let quorum_at = |size: u64| {
-        let witnesses: BTreeSet<&str> = votes.iter().filter(|(_, at)| **at >= size).map(|(name, _)| name.as_str()).collect();
+        let witnesses: BTreeSet<&str> =
+            votes.iter().filter(|(_, at)| **at >= size).map(|(name, _)| name.as_str()).collect();
         policy.is_quorum(&witnesses)
     };
     // The whole log counts only if nobody at all is needed; else some vote's size is the answer.

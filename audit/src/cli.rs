@@ -126,7 +126,8 @@ impl Replay {
         let sources = directories.iter().map(|directory| directory as &dyn Source).collect();
         let report = replay(&self.terms.request(sources)?);
         if let Some(path) = &self.report {
-            std::fs::write(path, report.to_text()).with_context(|| format!("`{}` cannot be written", path.display()))?;
+            std::fs::write(path, report.to_text())
+                .with_context(|| format!("`{}` cannot be written", path.display()))?;
         }
         if self.json {
             print(&report.to_json())?;

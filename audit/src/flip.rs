@@ -85,7 +85,14 @@ pub fn flip_test(
         }
     }
     let files = memory.0.len() as u64;
-    Ok(FlipReport { untouched: untouched.verdict().name(), result: untouched.digest(), files, flips, verdicts, unnoticed })
+    Ok(FlipReport {
+        untouched: untouched.verdict().name(),
+        result: untouched.digest(),
+        files,
+        flips,
+        verdicts,
+        unnoticed,
+    })
 }
 
 fn positions(memory: &InMemory, plan: Plan) -> BTreeSet<Flip> {

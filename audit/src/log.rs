@@ -250,10 +250,7 @@ pub(crate) enum LogFault {
     #[error("log does not begin as it must: {0}")]
     Genesis(&'static str),
     #[error("checkpoint `{path}`")]
-    Checkpoint {
-        path: String,
-        source: NoteError,
-    },
+    Checkpoint { path: String, source: NoteError },
     #[error("checkpoint `{path}` is dated {time}, outside every key period")]
     NoKeys { path: String, time: UnixSeconds },
     #[error("checkpoint `{0}` is not over these leaves")]

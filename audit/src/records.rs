@@ -182,7 +182,8 @@ impl<'a, 'c> Records<'a, 'c> {
                 self.gap(index);
                 // Of a foreign log nobody can tell which PRIVATE leaves are slots.
                 heartbeat |= leaf.kind == LeafKind::Private && !self.shown;
-                if self.has_audit && self.bundle.manifest().file(&LogPaths(self.log).audit(LeafIndex(index))).is_some() {
+                if self.has_audit && self.bundle.manifest().file(&LogPaths(self.log).audit(LeafIndex(index))).is_some()
+                {
                     gathered.findings.of_leaf(Verdict::Invalid, &self.log, index, "an audit part without its opening");
                 }
             }
@@ -581,7 +582,12 @@ impl<'a, 'c> Records<'a, 'c> {
         let found = tree.find(&self.withdrawn.keys().copied().collect());
         for (hash, index) in &self.withdrawn {
             if found.get(hash).is_none_or(|target| target >= index) {
-                gathered.findings.of_leaf(Verdict::Invalid, &self.log, *index, "WITHDRAW of a leaf that is not before it");
+                gathered.findings.of_leaf(
+                    Verdict::Invalid,
+                    &self.log,
+                    *index,
+                    "WITHDRAW of a leaf that is not before it",
+                );
             }
         }
     }

@@ -73,7 +73,8 @@ pub(crate) fn judge(
         Replayed::Confirmed { decisions: count } => decisions = Some(count as u64),
         Replayed::Differs { class, hub, logged, found } => {
             let whom = hub.map_or("carriers".to_owned(), |hub| format!("hub {hub}"));
-            let what = format!("decision on class {class} for {whom} was logged as `{logged}` and comes out as `{found}`");
+            let what =
+                format!("decision on class {class} for {whom} was logged as `{logged}` and comes out as `{found}`");
             faults.push((Verdict::Invalid, what));
         }
         Replayed::Malformed { reason } => faults.push((Verdict::Invalid, format!("decision table: {reason}"))),
@@ -83,7 +84,9 @@ pub(crate) fn judge(
     let replayed = if decisions.is_some() { "every decision comes out as logged" } else { "NOT confirmed" };
     let words = format!(
         "release of {} units in {} marking classes to {hubs} of {} hubs; {replayed}",
-        table.unit_count(), table.classes.len(), table.recipients.len()
+        table.unit_count(),
+        table.classes.len(),
+        table.recipients.len()
     );
     Judged { open: open(share, Some(views_of(&table))), decisions, faults, words }
 }

@@ -104,9 +104,9 @@ fn rosters(bundles: &[Bundle<'_>], consortium: &ConsortiumId, gathered: &mut Gat
     for bundle in bundles {
         let Some(chain) = membership::verify(bundle, consortium, &mut gathered.findings) else { continue };
         if let Some(other) = &longest {
-            let twin = chain.iter().find(|roster| {
-                other.version(roster.version()).is_some_and(|known| known.digest() != roster.digest())
-            });
+            let twin = chain
+                .iter()
+                .find(|roster| other.version(roster.version()).is_some_and(|known| known.digest() != roster.digest()));
             if let Some(twin) = twin {
                 let what = format!("two rosters of version {}, both signed by a quorum", twin.version());
                 gathered.findings.of_bundle(Verdict::Diverged, what);
@@ -244,8 +244,13 @@ impl Limits {
         if request.public_only {
             list.push("Private openings were not asked for: decisions and reception were not replayed.".to_owned());
         }
-        if logs.iter().any(|log| log.confirmations.as_ref().is_some_and(|c| c.needed.is_none() && c.demand != "policy file")) {
-            list.push("There are fewer than three other Member States with an active hub: no quorum can confirm.".to_owned());
+        if logs
+            .iter()
+            .any(|log| log.confirmations.as_ref().is_some_and(|c| c.needed.is_none() && c.demand != "policy file"))
+        {
+            list.push(
+                "There are fewer than three other Member States with an active hub: no quorum can confirm.".to_owned(),
+            );
         }
         if logs.iter().any(|log| log.scope_end < log.size) {
             list.push(

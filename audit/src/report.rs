@@ -263,7 +263,8 @@ impl Report {
     fn write_text(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "{}: {}", self.verdict, self.worst.words())?;
         writeln!(out, "result sha256:{}", self.digest())?;
-        let named = if self.consortium_named { "named by the auditor" } else { "as the bundle says, NOT named by the auditor" };
+        let named =
+            if self.consortium_named { "named by the auditor" } else { "as the bundle says, NOT named by the auditor" };
         if let Some(consortium) = &self.consortium {
             writeln!(out, "consortium {consortium} ({named})")?;
         }
@@ -341,15 +342,21 @@ impl LogReport {
         let RecordCounts { releases_confirmed, releases_not_confirmed, decisions, .. } = self.records;
         if releases_confirmed + releases_not_confirmed > 0 {
             let total = releases_confirmed + releases_not_confirmed;
-            writeln!(out, "  decisions: {releases_confirmed} of {total} releases confirmed, {decisions} decisions evaluated anew")?;
+            writeln!(
+                out,
+                "  decisions: {releases_confirmed} of {total} releases confirmed, {decisions} decisions evaluated anew"
+            )?;
         }
         let Some(confirmed) = &self.confirmations else { return Ok(()) };
-        let votes: Vec<String> = confirmed.votes.iter().map(|vote| format!("{} up to {}", vote.by, vote.size)).collect();
+        let votes: Vec<String> =
+            confirmed.votes.iter().map(|vote| format!("{} up to {}", vote.by, vote.size)).collect();
         let votes = if votes.is_empty() { "nobody".to_owned() } else { votes.join(", ") };
         writeln!(
             out,
             "  confirmed by {votes}; as demanded ({}) up to {} of the {} leaves in scope",
-            confirmed.demand, confirmed.confirmed_size.min(self.scope_end), self.scope_end
+            confirmed.demand,
+            confirmed.confirmed_size.min(self.scope_end),
+            self.scope_end
         )
     }
 }

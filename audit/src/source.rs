@@ -112,8 +112,13 @@ impl Source for InMemory {
 
     fn read(&self, path: &str, max: usize) -> Result<Vec<u8>, SourceError> {
         let content = self.0.get(path);
-        let content = content.ok_or_else(|| SourceError::Io { path: path.to_owned(), kind: std::io::ErrorKind::NotFound })?;
-        if content.len() > max { Err(SourceError::TooLarge { path: path.to_owned(), max }) } else { Ok(content.clone()) }
+        let content =
+            content.ok_or_else(|| SourceError::Io { path: path.to_owned(), kind: std::io::ErrorKind::NotFound })?;
+        if content.len() > max {
+            Err(SourceError::TooLarge { path: path.to_owned(), max })
+        } else {
+            Ok(content.clone())
+        }
     }
 }
 

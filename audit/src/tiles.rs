@@ -143,7 +143,10 @@ impl<'a> ReplayedTree<'a> {
     }
 
     /// The lowest index of each of these leaf hashes that is in the log.
-    pub(crate) fn find(&self, hashes: &std::collections::BTreeSet<NodeHash>) -> std::collections::BTreeMap<NodeHash, u64> {
+    pub(crate) fn find(
+        &self,
+        hashes: &std::collections::BTreeSet<NodeHash>,
+    ) -> std::collections::BTreeMap<NodeHash, u64> {
         let mut found = std::collections::BTreeMap::new();
         for number in 0..self.size.0.div_ceil(TILE_WIDTH) {
             let Some(tile) = self.tile(TileId { level: 0, index: number }) else { continue };

@@ -26,8 +26,14 @@ pub enum Verdict {
 impl Verdict {
     /// Every verdict, best first.
     pub const ALL: [Self; 8] = [
-        Self::Witnessed, Self::Recovered, Self::SignedOnly, Self::Stale, Self::Incomplete, Self::Unanchored,
-        Self::Diverged, Self::Invalid,
+        Self::Witnessed,
+        Self::Recovered,
+        Self::SignedOnly,
+        Self::Stale,
+        Self::Incomplete,
+        Self::Unanchored,
+        Self::Diverged,
+        Self::Invalid,
     ];
 
     /// The word of reports.

@@ -30,7 +30,9 @@ impl NamedKey {
         let (id, data) = rest.split_once('+')?;
         let data = data_encoding::BASE64.decode(data.as_bytes()).ok()?;
         let (kind, body) = data.split_first()?;
-        let (key, expected) = if *kind == TYPE_UNASSIGNED && let Some((long_id, key)) = of_ours(body) {
+        let (key, expected) = if *kind == TYPE_UNASSIGNED
+            && let Some((long_id, key)) = of_ours(body)
+        {
             let expected = KeyHint::of(name, long_id, body.get(long_id.len()..)?);
             (key, Some(expected))
         } else {

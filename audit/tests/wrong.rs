@@ -247,7 +247,11 @@ fn decisions_come_out_as_logged_or_the_release_is_not_confirmed() {
     tampered(|a| a.decisions.truncate(1), Verdict::Invalid, "inconsistent");
     tampered(|a| a.situation.now = UnixSeconds(START + 9_999), Verdict::Invalid, "dated after");
     tampered(|a| a.object.0[0] ^= 1, Verdict::Invalid, "not about the same");
-    tampered(|a| a.recipients[0].roles = BTreeSet::from(["auditor".to_owned()]), Verdict::Invalid, "as it was decided on");
+    tampered(
+        |a| a.recipients[0].roles = BTreeSet::from(["auditor".to_owned()]),
+        Verdict::Invalid,
+        "as it was decided on",
+    );
     let country = |a: &mut cresset_policy::ReleaseAudit| {
         a.situation.own_country = cresset_protocol::ids::Country::parse("FI").unwrap();
     };

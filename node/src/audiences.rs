@@ -14,6 +14,7 @@ use cresset_protocol::codec;
 use cresset_protocol::envelope::{KeyGrantShare, Relay};
 use cresset_protocol::ids::{GrantSerial, HubId, KeyPeriod, RosterDigest, UnixSeconds};
 use cresset_protocol::limits::{AUDIENCE_ENVELOPES_MAX, GRANTS_PER_HOUR_MAX};
+use cresset_protocol::log::kinds::KindTag;
 use cresset_protocol::log::leaf::LeafKind;
 use cresset_protocol::signing::EncryptionPublicKey;
 use cresset_protocol::suite::Suite;
@@ -193,6 +194,7 @@ fn grant_leaf(
 ) -> Result<NewLeaf, AudienceError> {
     let (period, recipients) = recipients(snapshot, members, maker.time)?;
     let share = KeyGrantShare {
+        kind: KindTag,
         suite: Suite::Hybrid2026.code(),
         audience: *key.id(),
         serial: key.serial(),

@@ -7,11 +7,11 @@ use cresset_protocol::envelope::{Addressing, EnvelopeHeader};
 use cresset_protocol::ids::{HubId, LeafIndex, TreeSize, UnixSeconds};
 use cresset_protocol::limits::OBJECT_BYTES_MAX;
 use cresset_protocol::log::checkpoint::SignedCheckpoint;
-use cresset_protocol::log::merkle::{prove_inclusion, verify_inclusion};
 use cresset_protocol::log::leaf::LeafKind;
+use cresset_protocol::log::merkle::{prove_inclusion, verify_inclusion};
 use cresset_protocol::sync::directory::NoteRefused;
-use cresset_provenance::queues::{Delivery as Queued, QueueNumber};
 use cresset_provenance::StoreError;
+use cresset_provenance::queues::{Delivery as Queued, QueueNumber};
 
 use crate::network::{Delivery, DeliveryAck, DeliveryHead, Refusal, RequestError};
 use crate::parts::Parts;
@@ -134,8 +134,7 @@ pub(crate) fn accept(parts: &Parts, from: HubId, delivery: Delivery) -> Result<D
         NoteRefused::UnknownKeys => Refusal::Busy,
         _ => Refusal::DoesNotVerify,
     })?;
-    let checkpoint =
-        known.verify_note(note, &cresset_crypto::Verifier).map_err(|_| Refusal::DoesNotVerify)?;
+    let checkpoint = known.verify_note(note, &cresset_crypto::Verifier).map_err(|_| Refusal::DoesNotVerify)?;
     if !header_fits || !is_included(&head.leaf.hash(), head.index, &head.proof, &checkpoint) {
         return Err(Refusal::DoesNotVerify);
     }

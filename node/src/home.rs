@@ -87,10 +87,11 @@ impl Home {
     pub(crate) fn certificates(&self) -> Result<Certificates, HomeError> {
         let path = self.roster.join("certificates.cbor");
         let bytes = read(&path, CERTIFICATES_BYTES_MAX)?;
-        let mut chain: Vec<Vec<u8>> = cresset_protocol::codec::decode::<Vec<CertificateDer>>(&bytes, CERTIFICATES_BYTES_MAX)?
-            .into_iter()
-            .map(|der| der.0)
-            .collect();
+        let mut chain: Vec<Vec<u8>> =
+            cresset_protocol::codec::decode::<Vec<CertificateDer>>(&bytes, CERTIFICATES_BYTES_MAX)?
+                .into_iter()
+                .map(|der| der.0)
+                .collect();
         let root = chain.pop().filter(|_| !chain.is_empty());
         let root = root.ok_or(HomeError::Damaged { path, what: "a certificate chain" })?;
         Ok(Certificates { chain, root })

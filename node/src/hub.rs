@@ -314,7 +314,8 @@ impl Hub {
         for text in words(&query.group) {
             let named = snapshot.groups.values().find(|group| group.name == text || group.id.to_string() == text);
             let group = named.ok_or_else(|| {
-                HubError::usage(format!("this hub is in no sharing group `{text}`")).hint("`cresset status` lists its groups")
+                HubError::usage(format!("this hub is in no sharing group `{text}`"))
+                    .hint("`cresset status` lists its groups")
             })?;
             addressing.groups.insert(group.id);
         }
@@ -328,7 +329,9 @@ impl Hub {
             .into_iter()
             .filter(served)
             .max_by_key(|record| (record.object.version, record.object.index))
-            .ok_or_else(|| HubError::not_found("the object").hint("`cresset search VALUE` finds objects by what they hold"))
+            .ok_or_else(|| {
+                HubError::not_found("the object").hint("`cresset search VALUE` finds objects by what they hold")
+            })
     }
 
     fn summary(&self, record: &ObjectRecord) -> ObjectSummary {
@@ -393,7 +396,9 @@ impl Hub {
     }
 
     fn is_included(&self, log: &LogId, index: LeafIndex) -> Result<bool, HubError> {
-        let Some(head) = self.parts.store.head(log)?.filter(|head| head.head.size.0 > index.0) else { return Ok(false) };
+        let Some(head) = self.parts.store.head(log)?.filter(|head| head.head.size.0 > index.0) else {
+            return Ok(false);
+        };
         let leaf = self.parts.store.entry(log, index)?.leaf.hash();
         let tree = self.parts.store.tree(log)?;
         let proof = prove_inclusion(&tree, index, head.head.size);
@@ -496,7 +501,9 @@ fn published_answer(parts: &Parts, published: Published) -> Result<PublishedObje
         AppendAnswer::Repeated { first } => (first, None, "repeated"),
         AppendAnswer::Busy => return Err(HubError::busy()),
         AppendAnswer::TooLarge => {
-            return Err(HubError::usage("the document makes more leaves than one flush takes").hint("publish it in parts"));
+            return Err(
+                HubError::usage("the document makes more leaves than one flush takes").hint("publish it in parts")
+            );
         }
         AppendAnswer::Unavailable => return Err(HubError::internal("the log writer does not answer")),
         AppendAnswer::Refused(error) => return Err(HubError::internal(error.to_string())),

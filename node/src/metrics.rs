@@ -58,7 +58,12 @@ fn render(figures: &Figures) -> Result<String, fmt::Error> {
     gauge(&mut registry, "outbox_deliveries", "Direct deliveries waiting for their recipient", figures.outbox);
     let connected = figures.peers.iter().filter(|(_, connected, _)| *connected).count();
     gauge(&mut registry, "peers_connected", "Other hubs with a session", u64::try_from(connected).unwrap_or(u64::MAX));
-    gauge(&mut registry, "peers_known", "Other hubs in the roster", u64::try_from(figures.peers.len()).unwrap_or(u64::MAX));
+    gauge(
+        &mut registry,
+        "peers_known",
+        "Other hubs in the roster",
+        u64::try_from(figures.peers.len()).unwrap_or(u64::MAX),
+    );
 
     let sign = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
     sign.set(f64::from(u32::try_from(figures.sign_ms).unwrap_or(u32::MAX)) / 1_000.0);

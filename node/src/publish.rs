@@ -110,8 +110,7 @@ pub(crate) fn execute(
     order: &PublishOrder,
 ) -> Result<Published, PublishError> {
     let snapshot = parts.membership.snapshot();
-    let maker =
-        LeafMaker { consortium: &parts.consortium, log: &parts.log, time: parts.now(), urgent: order.urgent };
+    let maker = LeafMaker { consortium: &parts.consortium, log: &parts.log, time: parts.now(), urgent: order.urgent };
     if snapshot.roster.digest() != planned.roster {
         return Err(PublishError::RosterChanged);
     }
@@ -138,7 +137,8 @@ pub(crate) fn execute(
     let mut granted = Vec::new();
     let mut views = Vec::new();
     for (number, view) in planned.plan.views.iter().enumerate() {
-        let payload = tree.view(&|unit, _| u32::try_from(unit).is_ok_and(|unit| view.units.binary_search(&unit).is_ok()))?;
+        let payload =
+            tree.view(&|unit, _| u32::try_from(unit).is_ok_and(|unit| view.units.binary_search(&unit).is_ok()))?;
         let share = PublishShare::new(Suite::Hybrid2026, published(), view.marking.clone());
         let payload = perform_obligations(view, object, &payload, &share)?;
         let audit = PublishAudit { release: release_commitment, strictest: strictest.clone() };
@@ -252,7 +252,8 @@ fn direct_view(
         return Err(PublishError::DirectTooLarge(body.len()));
     }
     let leaf = maker.private(record, Binding(header.digest().0));
-    let delivery = |to: &HubId| Delivery { to: *to, index: None, body: header.to_wire(), attempts: 0, next_try: maker.time };
+    let delivery =
+        |to: &HubId| Delivery { to: *to, index: None, body: header.to_wire(), attempts: 0, next_try: maker.time };
     let deliveries = view.hubs.iter().map(delivery).collect();
     Ok(NewLeaf { envelope: Some(body), deliveries, ..leaf })
 }
@@ -398,13 +399,17 @@ pub(crate) enum PublishError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Direct deliveries carry their envelope.
-    #[error("a view with TLP:RED makes an envelope of {0} bytes, a delivery takes {DELIVERY_BYTES_MAX}\nhint: publish it in parts")]
+    #[error(
+        "a view with TLP:RED makes an envelope of {0} bytes, a delivery takes {DELIVERY_BYTES_MAX}\nhint: publish it in parts"
+    )]
     DirectTooLarge(usize),
     /// The roster changed between plan and execution.
     #[error("the roster changed while this was being published\nhint: publish it again; nothing was released")]
     RosterChanged,
     /// The roster names a policy bundle that is not loaded.
-    #[error("the roster puts policy bundle `{0}` in force, which this hub does not have\nhint: nothing is released without it")]
+    #[error(
+        "the roster puts policy bundle `{0}` in force, which this hub does not have\nhint: nothing is released without it"
+    )]
     BundleMissing(PolicyDigest),
     /// This hub is in no roster.
     #[error("the roster does not list this hub")]

@@ -48,7 +48,8 @@ impl Pulse {
             let end = (at + ENTRIES_PER_READ).min(size);
             for entry in parts.store.entries(&parts.log, at..end)? {
                 let opening = entry.opening.as_ref().filter(|_| entry.leaf.kind == LeafKind::Heads);
-                let share = opening.and_then(|opening| PublicShare::decode(&entry.leaf, &parts.log, &opening.share).ok());
+                let share =
+                    opening.and_then(|opening| PublicShare::decode(&entry.leaf, &parts.log, &opening.share).ok());
                 if let Some(PublicShare::Heads(share)) = share {
                     share.heads.into_iter().for_each(|head| {
                         table.advance(head);

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use cresset_crypto::envelope::{AudienceKey, OpenError, OpenedEnvelope, StanzaChoice, open_direct, open_for_audience, open_grant};
+use cresset_crypto::envelope::{
+    AudienceKey, OpenError, OpenedEnvelope, StanzaChoice, open_direct, open_for_audience, open_grant,
+};
 use cresset_policy::{DecisionInput, HubPrincipal, MarkingClass, Situation};
 use cresset_protocol::envelope::{Addressing, EnvelopeHeader, StanzaTerms};
 use cresset_protocol::ids::{AudienceId, HubId, KeyPeriod, LeafIndex, LogId, UnixSeconds};
@@ -194,12 +196,7 @@ fn take_grant(
     }
 }
 
-fn take_direct(
-    parts: &Parts,
-    received: &Received,
-    origin: HubId,
-    stanzas: &StanzaTerms,
-) -> Result<Fate, ReceiveError> {
+fn take_direct(parts: &Parts, received: &Received, origin: HubId, stanzas: &StanzaTerms) -> Result<Fate, ReceiveError> {
     let roster = roster_of(parts, stanzas)?;
     let Some(pair) = own_key(parts, &roster, received.leaf.time)? else { return Ok(Fate::NotForUs) };
     let hubs = active_ids(&roster);
@@ -378,7 +375,9 @@ fn own_key<'a>(
     at: UnixSeconds,
 ) -> Result<Option<&'a cresset_crypto::EncryptionKeyPair>, ReceiveError> {
     match roster.encryption_key_at(&parts.me, at) {
-        Some(entry) => parts.membership.encryption_key(entry.period).map(Some).ok_or(ReceiveError::KeyNotHeld(entry.period)),
+        Some(entry) => {
+            parts.membership.encryption_key(entry.period).map(Some).ok_or(ReceiveError::KeyNotHeld(entry.period))
+        }
         None => Ok(None),
     }
 }

@@ -47,7 +47,13 @@ impl LeafMaker<'_> {
     }
 
     /// A leaf with an envelope that is announced: PUBLISH or KEYGRANT.
-    pub(crate) fn with_envelope(&self, kind: LeafKind, record: Record, header: &EnvelopeHeader, body: Vec<u8>) -> NewLeaf {
+    pub(crate) fn with_envelope(
+        &self,
+        kind: LeafKind,
+        record: Record,
+        header: &EnvelopeHeader,
+        body: Vec<u8>,
+    ) -> NewLeaf {
         let leaf = self.leaf(kind, &record.opening, Binding(header.digest().0));
         let entry = Entry { leaf, header: Some(header.to_wire()), opening: None };
         NewLeaf {

@@ -21,10 +21,10 @@ use cresset_provenance::logs::StoredHead;
 use cresset_provenance::peers::Observation;
 use tokio::sync::mpsc;
 
+use crate::gate;
 use crate::network::{EntriesRequest, NetworkEvent, RequestError};
 use crate::parts::Parts;
 use crate::receive::{self, Received};
-use crate::gate;
 use crate::serve::may_fetch;
 
 /// Results of requests that wait for the engine.
@@ -255,9 +255,12 @@ impl Replication {
         if entry.leaf.kind != LeafKind::Heads {
             return Ok(());
         }
-        let share = entry.opening.as_ref().and_then(|opening| PublicShare::decode(&entry.leaf, log, &opening.share).ok());
+        let share =
+            entry.opening.as_ref().and_then(|opening| PublicShare::decode(&entry.leaf, log, &opening.share).ok());
         let snapshot = self.parts.membership.snapshot();
-        let (Some(PublicShare::Heads(share)), Some(hub)) = (share, snapshot.roster.hub_by_log(log)) else { return Ok(()) };
+        let (Some(PublicShare::Heads(share)), Some(hub)) = (share, snapshot.roster.hub_by_log(log)) else {
+            return Ok(());
+        };
         for head in share.heads {
             let observation = Observation {
                 head: Head { size: head.size, root: head.root },

@@ -16,8 +16,8 @@ use cresset_protocol::suite::Suite;
 use cresset_protocol::sync::announcement::{Announcement, choose_inline};
 use cresset_provenance::erasure::DataKeys;
 use cresset_provenance::log_writer::{FlushSigned, Lane, LogKeyNames, LogWriterConfig};
-use cresset_provenance::store::Identity as StoreIdentity;
 use cresset_provenance::own_log::PublishKey;
+use cresset_provenance::store::Identity as StoreIdentity;
 use cresset_provenance::{LogWriter, NewLeaf, Store, StoreError, StoreOptions, WriterEvent};
 use cresset_token::csr::HubKeyNames;
 use cresset_token::{KeyStore, KeyStoreError};
@@ -34,10 +34,10 @@ use crate::membership::{Membership, MembershipError};
 use crate::network::{Network, NetworkError, NetworkParts};
 use crate::parts::Parts;
 use crate::pulse::Pulse;
+use crate::records::LeafMaker;
 use crate::replicate::{Replication, ReplicationStatus};
 use crate::serve::{StoreServer, may_gossip};
 use crate::transport::{Clock, Identity, TlsIdentity};
-use crate::records::LeafMaker;
 use crate::{deliver, gate};
 
 /// Envelopes of others are kept this long, in seconds.
@@ -67,8 +67,7 @@ impl Node {
         let me = manifest.value().hub;
         let certificates = home.certificates()?;
         let encryption_keys = home.encryption_keys(&*keys, &wrapping_key()?)?;
-        let membership =
-            Arc::new(Membership::open(me, home, certificates.root.clone(), encryption_keys, clock())?);
+        let membership = Arc::new(Membership::open(me, home, certificates.root.clone(), encryption_keys, clock())?);
         let store = open_store(config, &*keys, &membership, &manifest)?;
 
         let server = Arc::new(StoreServer::default());
@@ -160,7 +159,8 @@ fn start_writer(
     let snapshot = membership.snapshot();
     let log_keys = snapshot.roster.log_keys(&log, clock()).cloned().ok_or(StartError::LogNotListed)?;
     let record = store.log(&log)?;
-    let origin = cresset_protocol::log::checkpoint::Origin::parse(&record.origin).map_err(|_| StartError::LogNotListed)?;
+    let origin =
+        cresset_protocol::log::checkpoint::Origin::parse(&record.origin).map_err(|_| StartError::LogNotListed)?;
     let writer_config = LogWriterConfig {
         log,
         origin,
@@ -189,8 +189,7 @@ fn open_log(parts: &Parts, manifest: &[u8]) -> Result<(), StartError> {
     }
     let maker = LeafMaker { consortium: &parts.consortium, log: &parts.log, time: parts.now(), urgent: false };
     let suite = Suite::Hybrid2026;
-    let genesis =
-        |copy| PublicShare::Genesis(GenesisShare { kind: KindTag, suite, copy, manifest: manifest.to_vec() });
+    let genesis = |copy| PublicShare::Genesis(GenesisShare { kind: KindTag, suite, copy, manifest: manifest.to_vec() });
     let roster = parts.membership.snapshot().roster.clone();
     let shares = [
         genesis(0),
@@ -245,7 +244,9 @@ async fn announce(
             WriterEvent::Diverged { hub, head } => {
                 tracing::error!(%hub, size = head.size.0, "a peer holds another history of this log; nothing is signed");
             }
-            WriterEvent::Halted => tracing::error!("the fence was moved by another process; nothing is signed any more"),
+            WriterEvent::Halted => {
+                tracing::error!("the fence was moved by another process; nothing is signed any more")
+            }
             WriterEvent::TokenTrouble(error) => tracing::error!(%error, "the token did not sign; trying again"),
             WriterEvent::StorageTrouble(error) => tracing::error!(%error, "the disk refused a write; trying again"),
         }

@@ -53,7 +53,8 @@ impl Hub {
         fs::write(self.path("act.pdf"), "the act of designation").unwrap();
         let arguments = "--country AT --domain at.hub.example --endpoint at.hub.example:7443 --evidence act.pdf \
                          --recovery-key-out recovery.key -o";
-        let arguments: Vec<&str> = ["enrol", "request"].into_iter().chain(arguments.split_whitespace()).chain([out]).collect();
+        let arguments: Vec<&str> =
+            ["enrol", "request"].into_iter().chain(arguments.split_whitespace()).chain([out]).collect();
         let (stdout, _) = self.run(&arguments, 0);
         assert!(stdout.contains("digest") && stdout.contains("take it offline"), "{stdout}");
         EnrolmentRequest::from_bytes(&fs::read(self.path(out)).unwrap()).unwrap()
@@ -67,7 +68,9 @@ fn now() -> UnixSeconds {
 #[test]
 fn mistakes_on_the_command_line_end_with_2_and_say_so_on_stderr() {
     let hub = Hub::new();
-    for arguments in [&["publsh"][..], &["publish"], &["search"], &["publish", "-", "--lane", "fast"], &["--colour"], &[]] {
+    for arguments in
+        [&["publsh"][..], &["publish"], &["search"], &["publish", "-", "--lane", "fast"], &["--colour"], &[]]
+    {
         let (stdout, stderr) = hub.run(arguments, 2);
         assert!(stdout.is_empty() && stderr.contains("--help"), "{arguments:?}: {stdout}{stderr}");
     }
@@ -125,7 +128,9 @@ fn init_takes_the_id_from_the_officers_file() {
 fn a_daemon_that_is_not_there_is_8() {
     let hub = Hub::new();
     fs::write(hub.path("event.json"), "{}").unwrap();
-    for arguments in [&["status"][..], &["peers"], &["log"], &["search", "x"], &["publish", "event.json"], &["export", "b"]] {
+    for arguments in
+        [&["status"][..], &["peers"], &["log"], &["search", "x"], &["publish", "event.json"], &["export", "b"]]
+    {
         let (stdout, stderr) = hub.run(arguments, 8);
         assert!(stdout.is_empty() && stderr.contains("does not answer") && stderr.contains("\nhint: "), "{stderr}");
     }
@@ -202,7 +207,9 @@ fn the_daemon_does_not_start_before_enrolment() {
 fn the_doctor_names_what_is_missing_and_what_to_do() {
     let hub = Hub::initialised();
     let (stdout, _) = hub.run(&["doctor"], 1);
-    for line in ["FAIL  keys", "-> `cresset enrol request`", "FAIL  roster", "not enrolled yet", "warn  daemon", "not running"] {
+    for line in
+        ["FAIL  keys", "-> `cresset enrol request`", "FAIL  roster", "not enrolled yet", "warn  daemon", "not running"]
+    {
         assert!(stdout.contains(line), "no `{line}` in\n{stdout}");
     }
     assert!(stdout.lines().all(|line| line.chars().count() <= 130), "{stdout}");
@@ -211,5 +218,8 @@ fn the_doctor_names_what_is_missing_and_what_to_do() {
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let checks = report["checks"].as_array().unwrap();
     let verdict = |name: &str| checks.iter().find(|check| check["check"] == name).map(|check| check["verdict"].clone());
-    assert_eq!((verdict("keys"), verdict("signing"), verdict("roster")), (Some("ok".into()), Some("ok".into()), Some("fail".into())));
+    assert_eq!(
+        (verdict("keys"), verdict("signing"), verdict("roster")),
+        (Some("ok".into()), Some("ok".into()), Some("fail".into()))
+    );
 }

@@ -68,7 +68,11 @@ impl<'a> AuthorityKey<'a> {
 }
 
 /// Self-signed root certificate, DER.
-pub(crate) fn root_certificate(key: &AuthorityKey<'_>, consortium: &str, now: UnixSeconds) -> Result<Vec<u8>, PkiError> {
+pub(crate) fn root_certificate(
+    key: &AuthorityKey<'_>,
+    consortium: &str,
+    now: UnixSeconds,
+) -> Result<Vec<u8>, PkiError> {
     let mut params = authority_params(consortium, "root", 1);
     set_validity(&mut params, now, ROOT_DAYS)?;
     let certificate = params.self_signed(key).map_err(|error| key.explain(error))?;

@@ -44,7 +44,8 @@ fn found(arguments: &FoundArguments) -> Result<Report, PkiError> {
     files::must_be_new(&arguments.out)?;
     let root_holder = Keyholder::open(&arguments.root)?;
     let issuing_holder = Keyholder::open(&arguments.issuing)?;
-    let officer_holders: Vec<_> = arguments.officer.iter().map(|path| Keyholder::open(path)).collect::<Result<_, _>>()?;
+    let officer_holders: Vec<_> =
+        arguments.officer.iter().map(|path| Keyholder::open(path)).collect::<Result<_, _>>()?;
     let quorum = check_plan(arguments, &officer_holders)?;
 
     let now = clock::now();

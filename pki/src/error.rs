@@ -97,10 +97,14 @@ impl PkiError {
         match self {
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => NOT_FOUND,
             Self::FindHub(_) | Self::UnknownGroup(_) => NOT_FOUND,
-            Self::Config { .. } | Self::NoRole { .. } | Self::BadValue { .. } | Self::Needs(_) | Self::NotConfirmed => USAGE,
+            Self::Config { .. } | Self::NoRole { .. } | Self::BadValue { .. } | Self::Needs(_) | Self::NotConfirmed => {
+                USAGE
+            }
             Self::NoChange => USAGE,
             Self::Token(_) => TOKEN,
-            Self::Read { .. } | Self::Write { .. } | Self::Exists { .. } | Self::Issue(_) | Self::Randomness(_) => FAILURE,
+            Self::Read { .. } | Self::Write { .. } | Self::Exists { .. } | Self::Issue(_) | Self::Randomness(_) => {
+                FAILURE
+            }
             _ => INTEGRITY,
         }
     }
@@ -108,10 +112,18 @@ impl PkiError {
     /// What the reader can do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Token(KeyStoreError::PinRefused) => Some("check the PIN; it is not tried again, so that the token does not lock"),
-            Self::Token(KeyStoreError::NotFound { .. }) => Some("the key store has no such key; is this the right token?"),
-            Self::SecondDigest { .. } => Some("two rosters of one version would split the consortium; make the next version instead"),
-            Self::NotListed(_) => Some("first put the hub into the roster: `cresset-pki roster next`, `sign`, `assemble`"),
+            Self::Token(KeyStoreError::PinRefused) => {
+                Some("check the PIN; it is not tried again, so that the token does not lock")
+            }
+            Self::Token(KeyStoreError::NotFound { .. }) => {
+                Some("the key store has no such key; is this the right token?")
+            }
+            Self::SecondDigest { .. } => {
+                Some("two rosters of one version would split the consortium; make the next version instead")
+            }
+            Self::NotListed(_) => {
+                Some("first put the hub into the roster: `cresset-pki roster next`, `sign`, `assemble`")
+            }
             Self::OtherConsortium { .. } => Some("compare the consortium id over a second channel before you go on"),
             Self::Exists { .. } => Some("choose a new path; nothing is overwritten"),
             Self::Enrolment(EnrolmentError::Expired) => Some("ask the hub for a new request"),

@@ -5,6 +5,7 @@ use std::path::Path;
 use cresset_crypto::Verifier;
 use cresset_protocol::codec;
 use cresset_protocol::limits::{ENROLMENT_BYTES_MAX, ROSTER_BYTES_MAX, ROSTER_CHAIN_BYTES_MAX, STATEMENT_BYTES_MAX};
+use cresset_protocol::membership::RosterFile;
 use cresset_protocol::membership::approval::{Approval, ApprovalBody, Verdict};
 use cresset_protocol::membership::digest::roster_digest;
 use cresset_protocol::membership::enrolment::{EnrolmentBody, EnrolmentRequest};
@@ -12,7 +13,6 @@ use cresset_protocol::membership::roster::{RosterBody, RosterSignature};
 use cresset_protocol::membership::rules::check_body;
 use cresset_protocol::membership::suspension::{SignedSuspension, SuspensionBody};
 use cresset_protocol::membership::welcome::Welcome;
-use cresset_protocol::membership::RosterFile;
 use data_encoding::HEXLOWER;
 use serde_json::json;
 
@@ -105,7 +105,10 @@ fn suspension(_: &Path, bytes: &[u8]) -> Reading {
 
 fn signature(_: &Path, bytes: &[u8]) -> Reading {
     let Ok(parsed) = codec::decode::<RosterSignature>(bytes, STATEMENT_BYTES_MAX) else { return Ok(None) };
-    Ok(Some(("roster-signature", vec![format!("Roster signature of `{}` (checked by `roster assemble`)", parsed.role)])))
+    Ok(Some((
+        "roster-signature",
+        vec![format!("Roster signature of `{}` (checked by `roster assemble`)", parsed.role)],
+    )))
 }
 
 fn welcome(_: &Path, bytes: &[u8]) -> Reading {

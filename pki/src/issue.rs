@@ -68,11 +68,7 @@ pub(crate) fn run(arguments: &IssueArguments) -> Result<Report, PkiError> {
 }
 
 /// Certificates and chain, encrypted to the hub's first encryption key: opening it shows that the hub holds that key.
-fn welcome(
-    chain: &RosterChain,
-    request: &CheckedRequest,
-    certificates: [Vec<u8>; 3],
-) -> Result<Welcome, PkiError> {
+fn welcome(chain: &RosterChain, request: &CheckedRequest, certificates: [Vec<u8>; 3]) -> Result<Welcome, PkiError> {
     let consortium = chain.founding().consortium();
     let hub = request.body().hub;
     let first = request.body().encryption_keys.first();

@@ -5,8 +5,8 @@ use std::path::Path;
 use cresset_crypto::Verifier;
 use cresset_protocol::ids::ConsortiumId;
 use cresset_protocol::limits::ROSTER_CHAIN_BYTES_MAX;
-use cresset_protocol::membership::digest::consortium_id;
 use cresset_protocol::membership::chain::ChainError;
+use cresset_protocol::membership::digest::consortium_id;
 use cresset_protocol::membership::{RosterChain, RosterFile};
 
 use crate::cli::ChainArguments;

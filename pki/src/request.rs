@@ -88,7 +88,8 @@ fn decide(decision: Decision<'_>) -> Result<Report, PkiError> {
     files::write(decision.out, &approval.to_bytes())?;
     let word = if body.verdict == Verdict::Approve { "approved" } else { "rejected" };
     let line = format!("`{}` {word} the request of {} ({}).", body.role, request.body().domain, request.body().country);
-    let json = json!({ "role": body.role, "verdict": word, "request": HEXLOWER.encode(&body.request), "file": decision.out });
+    let json =
+        json!({ "role": body.role, "verdict": word, "request": HEXLOWER.encode(&body.request), "file": decision.out });
     Ok(Report::new(vec![line, format!("  written to {}", decision.out.display())], json))
 }
 
@@ -107,9 +108,15 @@ fn review(arguments: &ReviewArguments) -> Result<Report, PkiError> {
         ("one hub per country", country_free, "no other hub in standing from this country"),
     ];
     for (what, good, meaning) in checks {
-        lines.push(format!("  {} {what:<22} {}", if good { "ok  " } else { "FAIL" }, if good { meaning } else { "no" }));
+        lines.push(format!(
+            "  {} {what:<22} {}",
+            if good { "ok  " } else { "FAIL" },
+            if good { meaning } else { "no" }
+        ));
     }
-    lines.push("Compare the digest and the evidence with what the hub's authority gave you over a second channel.".into());
+    lines.push(
+        "Compare the digest and the evidence with what the hub's authority gave you over a second channel.".into(),
+    );
     let json = json!({
         "request": to_json(&request, &roster),
         "checks": checks.iter().map(|(what, good, _)| json!({ "check": what, "ok": good })).collect::<Vec<_>>(),

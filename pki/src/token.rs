@@ -26,7 +26,8 @@ fn init(arguments: &TokenInitArguments) -> Result<Report, PkiError> {
         so_pin: &so_pin,
         user_pin: &user_pin,
     })?;
-    let lines = vec![format!("Token `{}` is ready in slot {} (serial {}).", arguments.label, token.slot, token.serial.trim())];
+    let lines =
+        vec![format!("Token `{}` is ready in slot {} (serial {}).", arguments.label, token.slot, token.serial.trim())];
     Ok(Report::new(lines, json!({ "label": arguments.label, "slot": token.slot, "serial": token.serial.trim() })))
 }
 

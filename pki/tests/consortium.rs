@@ -45,7 +45,8 @@ fn three_hubs_join_share_a_group_and_one_is_removed() {
     let entry = &roster.body().groups[0];
     for (hub, member) in hubs.iter().zip([true, false, true]) {
         let recipient = StanzaRecipient::Hub(hub.body.hub);
-        let opened = open_group_document(roster.body(), &roster.consortium(), entry, &recipient, &hub.encryption).unwrap();
+        let opened =
+            open_group_document(roster.body(), &roster.consortium(), entry, &recipient, &hub.encryption).unwrap();
         assert_eq!(opened.is_some(), member, "{}", hub.body.domain);
         if let Some(document) = opened {
             assert_eq!((document.name.as_str(), document.members.len()), ("energy", 2));
@@ -67,8 +68,20 @@ fn three_hubs_join_share_a_group_and_one_is_removed() {
     assert!(hpke_open(&hubs[1].encryption, &info, &[], &welcome.sealed).is_err());
 
     consortium.run_arguments(
-        &["suspend", "LU", "--officer", "officer-3/config.toml", "--reason", "token reported lost", "-o", "lu.suspension",
-          "--roster", "public/roster.cbor", "--consortium", "public/consortium.id"],
+        &[
+            "suspend",
+            "LU",
+            "--officer",
+            "officer-3/config.toml",
+            "--reason",
+            "token reported lost",
+            "-o",
+            "lu.suspension",
+            "--roster",
+            "public/roster.cbor",
+            "--consortium",
+            "public/consortium.id",
+        ],
         0,
     );
     assert!(consortium.run("inspect lu.suspension", 0).contains("token reported lost"));
@@ -78,7 +91,8 @@ fn three_hubs_join_share_a_group_and_one_is_removed() {
     assert!(!roster.is_active(&hubs[2].body.hub) && roster.hub(&hubs[2].body.hub).is_some());
     let entry = &roster.body().groups[0];
     let recipient = StanzaRecipient::Hub(hubs[0].body.hub);
-    let document = open_group_document(roster.body(), &roster.consortium(), entry, &recipient, &hubs[0].encryption).unwrap();
+    let document =
+        open_group_document(roster.body(), &roster.consortium(), entry, &recipient, &hubs[0].encryption).unwrap();
     assert_eq!((entry.version, document.unwrap().members.len()), (2, 1));
     consortium.on_chain(&issue.replace("AT.request", "LU.request"), 9);
 
@@ -99,7 +113,8 @@ fn an_officer_sees_every_change_before_signing() {
     consortium.on_chain("roster next --group energy=AT,EE --officer officer-1/config.toml -o next.body", 0);
 
     // A dishonest maker swaps keys, and hides that behind a change of status.
-    let mut body: RosterBody = codec::decode(&fs::read(consortium.path("next.body")).unwrap(), ROSTER_BYTES_MAX).unwrap();
+    let mut body: RosterBody =
+        codec::decode(&fs::read(consortium.path("next.body")).unwrap(), ROSTER_BYTES_MAX).unwrap();
     let other = EncryptionKeyPair::generate().unwrap().public().clone();
     let (hub, officer) = (&mut body.hubs[0], &mut body.officers[2]);
     hub.status = HubStatus::Suspended;
@@ -127,10 +142,7 @@ fn an_officer_sees_every_change_before_signing() {
     let (now, before) = (line("members: "), line("members before: "));
     assert!(now.contains("EE ee.hub.example") && !now.contains("LU"), "{now}");
     assert!(before.contains("LU lu.hub.example") && !before.contains("EE"), "{before}");
-    let json = consortium.on_chain(
-        "--json roster sign next.body --officer officer-2/config.toml --yes -o sig-2",
-        0,
-    );
+    let json = consortium.on_chain("--json roster sign next.body --officer officer-2/config.toml --yes -o sig-2", 0);
     assert!(json.contains("\"members_before\"") && json.contains(&format!("-> {}", is[0])), "{json}");
     // The third officer's key is another in this body: it cannot open the group, and is told so.
     assert!(consortium.sign(3, 0).contains("CLOSED to you"));
@@ -153,10 +165,19 @@ fn every_wrong_step_is_refused() {
 
     // Enrolment: too few approvals, a rejection, an old request, a foreign key in the certificate request.
     consortium.approve("AT");
-    refuse("roster next --request AT.request --approval AT.approval-1 -o x", 9, "1 officers have approved, 2 are needed");
-    refuse("roster next --request AT.request --approval AT.approval-1 --approval AT.approval-1 -o x", 9, "2 are needed");
+    refuse(
+        "roster next --request AT.request --approval AT.approval-1 -o x",
+        9,
+        "1 officers have approved, 2 are needed",
+    );
+    refuse(
+        "roster next --request AT.request --approval AT.approval-1 --approval AT.approval-1 -o x",
+        9,
+        "2 are needed",
+    );
     refuse("reject AT.request --officer officer-3/config.toml --reason unknown -o AT.reject", 0, "rejected");
-    let with_rejection = "roster next --request AT.request --approval AT.approval-1 --approval AT.approval-2 --approval AT.reject -o x";
+    let with_rejection =
+        "roster next --request AT.request --approval AT.approval-1 --approval AT.approval-2 --approval AT.reject -o x";
     refuse(with_rejection, 9, "has rejected the request");
     let old = consortium.hub("BE", cresset_protocol::ids::UnixSeconds(now().0 - 15 * support::DAY));
     consortium.write_request(&old, "old.request");
@@ -169,7 +190,11 @@ fn every_wrong_step_is_refused() {
     let last = request.len() - 1;
     request[last] ^= 1;
     fs::write(consortium.path("flipped.request"), request).unwrap();
-    refuse("approve flipped.request --officer officer-1/config.toml -o x", 9, "possession of the log key is not proven");
+    refuse(
+        "approve flipped.request --officer officer-1/config.toml -o x",
+        9,
+        "possession of the log key is not proven",
+    );
 
     // A certificate before the roster lists the hub.
     let issue = "issue --issuing issuing/config.toml --ceremony public --request AT.request --certificate at.pem";
@@ -190,8 +215,20 @@ fn every_wrong_step_is_refused() {
     consortium.sign(2, 0);
     refuse(&format!("{assemble} sig-1 --signature sig-2"), 9, "does not verify");
     consortium.run_arguments(
-        &["roster", "sign", "first.body", "--officer", "issuing/config.toml", "--yes", "-o", "x", "--roster", "public/roster.cbor",
-          "--consortium", "public/consortium.id"],
+        &[
+            "roster",
+            "sign",
+            "first.body",
+            "--officer",
+            "issuing/config.toml",
+            "--yes",
+            "-o",
+            "x",
+            "--roster",
+            "public/roster.cbor",
+            "--consortium",
+            "public/consortium.id",
+        ],
         2,
     );
     fs::copy(consortium.path("first.body"), consortium.path("next.body")).unwrap();

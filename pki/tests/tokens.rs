@@ -50,7 +50,20 @@ fn a_ceremony_on_tokens() {
     for (slot, name) in (1..).zip(HOLDERS) {
         let slot: u32 = slot;
         let slot = slot.to_string();
-        let init = ["token", "init", "--module", &module, "--label", name, "--slot", &slot, "--so-pin-file", "so.pin", "--pin-file", "user.pin"];
+        let init = [
+            "token",
+            "init",
+            "--module",
+            &module,
+            "--label",
+            name,
+            "--slot",
+            &slot,
+            "--so-pin-file",
+            "so.pin",
+            "--pin-file",
+            "user.pin",
+        ];
         run(&init, 0);
         run(&init, 7);
         write_config(&at(name), name, &module, "user.pin");
@@ -58,7 +71,8 @@ fn a_ceremony_on_tokens() {
     let config = |name: &str| format!("{name}/config.toml");
     let (root, issuing) = (config("root"), config("issuing"));
     let officers = ["officer-1", "officer-2", "officer-3"].map(config);
-    let mut found = vec!["ceremony", "found", "--name", "Test", "--root", &root, "--issuing", &issuing, "--out", "public"];
+    let mut found =
+        vec!["ceremony", "found", "--name", "Test", "--root", &root, "--issuing", &issuing, "--out", "public"];
     officers.iter().for_each(|officer| found.extend(["--officer", officer]));
     run(&found, 0);
 
@@ -67,7 +81,20 @@ fn a_ceremony_on_tokens() {
     on_chain(&["roster", "next", "--renew", "-o", "next.body"], 0);
     on_chain(&["roster", "sign", "next.body", "--officer", &officers[0], "--yes", "-o", "sig-1"], 0);
     on_chain(&["roster", "sign", "next.body", "--officer", &officers[2], "--yes", "-o", "sig-3"], 0);
-    on_chain(&["roster", "assemble", "next.body", "--signature", "sig-1", "--signature", "sig-3", "-o", "public/roster.cbor"], 0);
+    on_chain(
+        &[
+            "roster",
+            "assemble",
+            "next.body",
+            "--signature",
+            "sig-1",
+            "--signature",
+            "sig-3",
+            "-o",
+            "public/roster.cbor",
+        ],
+        0,
+    );
 
     write_config(&at("thief"), "officer-2", &module, "wrong.pin");
     let refused = on_chain(&["roster", "next", "--renew", "-o", "next.body"], 0);

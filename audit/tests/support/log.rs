@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use cresset_protocol::codec::{self, Canonical};
 use cresset_protocol::envelope::header_digest_of_wire;
-use cresset_protocol::ids::{Binding, Commitment, ConsortiumId, HubId, LeafIndex, LogId, NodeHash, TreeSize, UnixSeconds};
+use cresset_protocol::ids::{
+    Binding, Commitment, ConsortiumId, HubId, LeafIndex, LogId, NodeHash, TreeSize, UnixSeconds,
+};
 use cresset_protocol::log::bundle::{BundledLog, LogPaths, Sidecar, SidecarItem, encode_leaves, leaf_bundles};
 use cresset_protocol::log::checkpoint::{Checkpoint, Origin, SignedCheckpoint};
 use cresset_protocol::log::heads::{HeadsTable, LogHead};
@@ -137,7 +139,11 @@ impl Log {
             let n = self.size();
             let commitment = Commitment(cresset_protocol::log::merkle::leaf_hash(&n.to_be_bytes()).0);
             let (kind, flags) = (LeafKind::Private, LeafFlags::default());
-            self.push(Leaf { kind, flags, time: UnixSeconds(START), commitment, binding: Binding([1; 32]) }, None, None);
+            self.push(
+                Leaf { kind, flags, time: UnixSeconds(START), commitment, binding: Binding([1; 32]) },
+                None,
+                None,
+            );
         }
     }
 
@@ -200,7 +206,8 @@ impl Log {
         for (n, width) in leaf_bundles(TreeSize(size)) {
             let (start, end) = (n * TILE_WIDTH, n * TILE_WIDTH + width);
             out.insert(paths.leaves(n, width), encode_leaves(&self.leaves[start as usize..end as usize]));
-            let items: Vec<SidecarItem> = self.beside.range(start..end).filter_map(|(at, item)| self.shown(*at, item, own)).collect();
+            let items: Vec<SidecarItem> =
+                self.beside.range(start..end).filter_map(|(at, item)| self.shown(*at, item, own)).collect();
             if !items.is_empty() {
                 out.insert(paths.sidecar(n, width), Sidecar { items }.to_bytes());
             }

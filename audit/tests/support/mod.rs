@@ -1,5 +1,11 @@
 //! A consortium of four hubs that share one event, all in memory.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests and benches use parts of it, and fail loudly")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests and benches use parts of it, and fail loudly"
+)]
 
 pub mod log;
 pub mod signers;
@@ -12,7 +18,9 @@ use cresset_crypto::Verifier;
 use cresset_policy::PolicyBundle;
 use cresset_protocol::codec;
 use cresset_protocol::ids::{ConsortiumId, Country, HubId, KeyPeriod, RosterVersion, SpkiDigest, UnixSeconds};
-use cresset_protocol::log::bundle::{BundleManifest, BundledFile, LAYOUT_VERSION, MANIFEST_PATH, policy_path, roster_path};
+use cresset_protocol::log::bundle::{
+    BundleManifest, BundledFile, LAYOUT_VERSION, MANIFEST_PATH, policy_path, roster_path,
+};
 use cresset_protocol::membership::chain::RosterChain;
 use cresset_protocol::membership::digest::{consortium_id, roster_digest, roster_signing_bytes};
 use cresset_protocol::membership::roster::{
@@ -72,7 +80,10 @@ impl Consortium {
         let message = roster_signing_bytes(&self.id, body.version, &roster_digest(&bytes));
         let signatures = self.officers.iter().enumerate().take(officers);
         let signatures = signatures
-            .map(|(n, signer)| RosterSignature { role: format!("officer-{n}"), signatures: signer.sign_officer(&message) })
+            .map(|(n, signer)| RosterSignature {
+                role: format!("officer-{n}"),
+                signatures: signer.sign_officer(&message),
+            })
             .collect();
         SignedRoster { body: bytes, signatures }
     }

@@ -1,7 +1,9 @@
 //! Software keys, for tests only.
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
+};
 use cresset_crypto::normalise_p384;
 use cresset_protocol::signing::{
     LogKeys, LogSignatures, MlDsa65PublicKey, MlDsa65Signature, MlDsa87PublicKey, MlDsa87Signature, OfficerKeys,

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use cresset_audit::source::InMemory;
 use cresset_policy::plan::{Origin, Recipient};
 use cresset_policy::{Addressing, Carriage, Engine, Lane, ReleasePlan, plan_release};
-use cresset_protocol::ids::{
-    Binding, Country, LeafIndex, ObjectRoot, ObjectUuid, ObjectVersion, UnixSeconds,
-};
+use cresset_protocol::ids::{Binding, Country, LeafIndex, ObjectRoot, ObjectUuid, ObjectVersion, UnixSeconds};
 use cresset_protocol::log::kinds::KindTag;
 use cresset_protocol::log::leaf::{LeafFlags, LeafKind, WithdrawReason};
 use cresset_protocol::log::private::{PublishAudit, ReleaseShare, WithdrawCode, WithdrawShare};

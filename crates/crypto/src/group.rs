@@ -66,7 +66,8 @@ pub fn open_group_document(
     }
     let mut plaintext = Zeroizing::new(sealed.ciphertext.to_vec());
     let aad = Aad::from(document_aad(consortium, &entry.id, entry.version));
-    let opened = cipher(&key)?.open_in_place(zero_nonce(), aad, plaintext.as_mut_slice()).map_err(|_| GroupError::Open)?;
+    let opened =
+        cipher(&key)?.open_in_place(zero_nonce(), aad, plaintext.as_mut_slice()).map_err(|_| GroupError::Open)?;
     Ok(Some(GroupDocument::from_padded(opened, entry)?))
 }
 

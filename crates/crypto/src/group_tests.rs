@@ -78,7 +78,12 @@ fn document(members: &[u8]) -> GroupDocument {
     }
 }
 
-fn open(world: &World, entry: &GroupEntry, who: u8, pair: &EncryptionKeyPair) -> Result<Option<GroupDocument>, GroupError> {
+fn open(
+    world: &World,
+    entry: &GroupEntry,
+    who: u8,
+    pair: &EncryptionKeyPair,
+) -> Result<Option<GroupDocument>, GroupError> {
     let recipient = match who {
         0 => StanzaRecipient::Officer("officer-1".to_owned()),
         number => StanzaRecipient::Hub(HubId([number; 16])),

@@ -108,7 +108,8 @@ fn every_file_of_the_misp_corpus_rebuilds_equal_or_is_refused_precisely() {
                 parsed_files += 1;
             }
             Err(reason) => {
-                let reason = std::error::Error::source(&reason).map_or_else(|| reason.to_string(), |source| format!("{reason}: {source}"));
+                let reason = std::error::Error::source(&reason)
+                    .map_or_else(|| reason.to_string(), |source| format!("{reason}: {source}"));
                 refused.entry(reason).or_insert_with(Vec::new).push(name);
             }
         }
@@ -160,7 +161,8 @@ fn uuid_bytes(hex: &str) -> &'static [u8; 16] {
 
 #[test]
 fn unlabelled_means_amber_strict_by_default_only_where_nobody_states_a_label() {
-    let fields = serde_json::json!({ "Attribute": [attribute(1, serde_json::json!({})), attribute(2, tagged("tlp:green"))] });
+    let fields =
+        serde_json::json!({ "Attribute": [attribute(1, serde_json::json!({})), attribute(2, tagged("tlp:green"))] });
     let object = parse(event(fields)).object;
     assert_eq!(object.marking, Marking::unlabelled());
     assert_eq!(unit_with_value(&object, "192.0.2.1").marking.tlp, Tlp::AmberStrict);
@@ -175,11 +177,15 @@ fn what_is_local_to_one_server_is_never_released() {
     fields["event_creator_email"] = "analyst@example.org".into();
     fields["RelatedEvent"] = serde_json::json!([{ "Event": { "id": "5", "info": "somebody else's", "uuid": "0b1c2d3e-0000-4000-8000-00000000ffff" } }]);
     fields["Attribute"] = serde_json::json!([
-        attribute(1, serde_json::json!({ "Tag": [{ "name": "case-4711", "local": 1 }, { "name": "shared", "local": 0 }] })),
+        attribute(
+            1,
+            serde_json::json!({ "Tag": [{ "name": "case-4711", "local": 1 }, { "name": "shared", "local": 0 }] })
+        ),
         attribute(2, serde_json::json!({ "distribution": "0" })),
     ]);
     let object = parse(event(fields)).object;
-    let released = rebuilt(&object, &|unit| unit.marking.groups.as_ref().is_none_or(|groups| !groups.is_empty())).to_string();
+    let released =
+        rebuilt(&object, &|unit| unit.marking.groups.as_ref().is_none_or(|groups| !groups.is_empty())).to_string();
     for hidden in ["analyst@example.org", "somebody else's", "case-4711", "192.0.2.2"] {
         assert!(!released.contains(hidden), "{hidden} in {released}");
     }
@@ -191,7 +197,13 @@ fn a_look_alike_label_on_the_event_holds_everything() {
     let mut fields = tagged("tlр:clear");
     fields["Attribute"] = serde_json::json!([attribute(1, tagged("tlp:clear"))]);
     let parsed = parse(event(fields));
-    assert!(parsed.object.units.iter().all(|unit| unit.marking.held == Some(HeldReason::LookAlikeLabel) && unit.marking.tlp == Tlp::Red));
+    assert!(
+        parsed
+            .object
+            .units
+            .iter()
+            .all(|unit| unit.marking.held == Some(HeldReason::LookAlikeLabel) && unit.marking.tlp == Tlp::Red)
+    );
     assert!(matches!(&parsed.warnings[..], [Warning::HeldLabel { place, .. }] if place == "event"));
 }
 
@@ -216,7 +228,8 @@ fn a_redacted_copy_keeps_identity_and_order_and_shows_no_gap() {
     let parsed = parse(event(serde_json::json!({ "Attribute": attributes })));
     let view = receive(&parsed.object, &|unit| unit.marking.tlp == Tlp::Clear);
     let document: Value = serde_json::from_slice(&MispFormat.rebuild(&view).unwrap()).unwrap();
-    let values: Vec<_> = document["Event"]["Attribute"].as_array().unwrap().iter().map(|one| one["value"].as_str().unwrap()).collect();
+    let values: Vec<_> =
+        document["Event"]["Attribute"].as_array().unwrap().iter().map(|one| one["value"].as_str().unwrap()).collect();
     assert_eq!(values, ["192.0.2.1", "192.0.2.3", "192.0.2.5"]);
     assert_eq!(document["Event"]["uuid"], "0b1c2d3e-0000-4000-8000-000000000001");
     assert_eq!(document["Event"]["timestamp"], "1790000000");
@@ -227,7 +240,8 @@ fn a_redacted_copy_keeps_identity_and_order_and_shows_no_gap() {
 fn members_with_one_uuid_and_of_two_classes_stay_apart() {
     let mut twin = attribute(1, tagged("tlp:red"));
     twin["value"] = "192.0.2.99".into();
-    let original = event(serde_json::json!({ "Attribute": [attribute(1, tagged("tlp:clear")), twin, [], 5, {}, "x", null] }));
+    let original =
+        event(serde_json::json!({ "Attribute": [attribute(1, tagged("tlp:clear")), twin, [], 5, {}, "x", null] }));
     let parsed = parse(original.clone());
     assert_eq!(rebuilt(&parsed.object, &|_| true), original);
 }
@@ -242,7 +256,9 @@ fn numbers_and_strings_survive_token_by_token() {
 
 #[test]
 fn documents_that_hold_no_single_event_are_refused_with_the_reason() {
-    let check = |text: &str, expected: &str| assert_eq!(MispFormat.parse(text.as_bytes()).unwrap_err().to_string(), expected, "{text}");
+    let check = |text: &str, expected: &str| {
+        assert_eq!(MispFormat.parse(text.as_bytes()).unwrap_err().to_string(), expected, "{text}")
+    };
     check("{}", "no MISP document: neither an `Event` nor the fields of one");
     check("[]", "no MISP document: the list is empty");
     check("5", "no MISP document: a scalar stands alone");
@@ -255,7 +271,8 @@ fn documents_that_hold_no_single_event_are_refused_with_the_reason() {
     check("{", "not acceptable as JSON");
     check(r#"{"type":"bundle","objects":[]}"#, "no MISP document: it is a STIX bundle");
     check(r#"{"Note":{"note":"x"}}"#, "no MISP document: it holds elements without their event");
-    let two = serde_json::json!({ "response": [event(serde_json::json!({})), event(serde_json::json!({}))] }).to_string();
+    let two =
+        serde_json::json!({ "response": [event(serde_json::json!({})), event(serde_json::json!({}))] }).to_string();
     check(&two, "document holds 2 objects where one is expected");
     assert_eq!(MispFormat.parse_all(two.as_bytes()).unwrap().len(), 2);
     assert!(matches!(MispFormat.parse_all(b"{\"a\":1,\"a\":2}"), Err(ParseError::Json(_))));
@@ -311,7 +328,11 @@ fn an_event_of_20_000_attributes_is_handled_in_time() {
     assert_eq!(rebuilt(&object, &|_| true), original);
     let released = rebuilt(&object, &|unit| unit.marking.tlp <= Tlp::Green);
     assert_eq!(released["Event"]["Attribute"].as_array().unwrap().len(), 10_000);
-    println!("{} bytes: parsed in {parsed:?}, committed, disclosed twice and rebuilt in {:?}", bytes.len(), start.elapsed() - parsed);
+    println!(
+        "{} bytes: parsed in {parsed:?}, committed, disclosed twice and rebuilt in {:?}",
+        bytes.len(),
+        start.elapsed() - parsed
+    );
     assert!(start.elapsed() < Duration::from_secs(60));
 }
 
@@ -320,9 +341,13 @@ fn a_hostile_event_is_refused_before_it_costs_anything() {
     let start = Instant::now();
     let deep = format!(r#"{{"Event":{}}}"#, r#"{"Object":["#.repeat(200_000));
     assert!(MispFormat.parse(deep.as_bytes()).is_err());
-    let wide = format!(r#"{{"Event":{{"uuid":"0b1c2d3e-0000-4000-8000-000000000001","Attribute":[{}0]}}}}"#, "0,".repeat(2_000_000));
+    let wide = format!(
+        r#"{{"Event":{{"uuid":"0b1c2d3e-0000-4000-8000-000000000001","Attribute":[{}0]}}}}"#,
+        "0,".repeat(2_000_000)
+    );
     assert!(MispFormat.parse(wide.as_bytes()).is_err());
-    let groups = (0..100).fold(String::new(), |all, _| format!(r#"{{"distribution":"4","Attribute":[{all}]}}"#).replace("[]", "[0]"));
+    let groups = (0..100)
+        .fold(String::new(), |all, _| format!(r#"{{"distribution":"4","Attribute":[{all}]}}"#).replace("[]", "[0]"));
     assert!(MispFormat.parse(format!(r#"{{"Event":{groups}}}"#).as_bytes()).is_err());
     assert!(start.elapsed() < Duration::from_secs(20));
 }

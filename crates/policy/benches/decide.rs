@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use cresset_policy::{
-    Addressing, BundleSet, DecisionInput, Engine, HubPrincipal, Lane, MarkingClass, Recipient, Situation, plan, plan_release,
-    replay,
+    Addressing, BundleSet, DecisionInput, Engine, HubPrincipal, Lane, MarkingClass, Recipient, Situation, plan,
+    plan_release, replay,
 };
 use cresset_protocol::ids::{Country, HubId, ObjectUuid, ObjectVersion, UnixSeconds};
 use cresset_protocol::membership::roster::HubStatus;
 use cresset_protocol::object::cti::{CtiObject, Unit, UnitKind};
 use cresset_protocol::object::marking::{Marking, Tlp};
+use criterion::{Criterion, criterion_group, criterion_main};
 
 const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
 

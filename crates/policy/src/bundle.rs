@@ -62,7 +62,13 @@ impl PolicyBundle {
 
     /// A bundle of ours for the baseline's schema.
     pub fn overlay(name: &str, version: u64, layer: Layer, policies: &str) -> Self {
-        Self { name: name.to_owned(), version, layer, schema: BASELINE_SCHEMA.to_owned(), policies: policies.to_owned() }
+        Self {
+            name: name.to_owned(),
+            version,
+            layer,
+            schema: BASELINE_SCHEMA.to_owned(),
+            policies: policies.to_owned(),
+        }
     }
 
     /// The canonical bytes.

@@ -11,7 +11,9 @@ use cresset_protocol::membership::roster::HubStatus;
 use cresset_protocol::object::marking::{HeldReason, IdentifierRole, Pap, Tlp};
 
 use crate::engine::EngineError;
-use crate::input::{CarrierScope, Client, ClientKind, DecisionInput, HubPrincipal, Lane, MarkingClass, Principal, Situation};
+use crate::input::{
+    CarrierScope, Client, ClientKind, DecisionInput, HubPrincipal, Lane, MarkingClass, Principal, Situation,
+};
 
 /// Names parsed once.
 pub(crate) struct Vocabulary {

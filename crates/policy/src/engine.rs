@@ -187,7 +187,10 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("bundles", &self.bundles).field("rules", &self.rules.len()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("bundles", &self.bundles)
+            .field("rules", &self.rules.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -236,7 +239,9 @@ pub enum EngineError {
         fault: &'static str,
     },
     /// A layer above the baseline could widen.
-    #[error("bundle `{bundle}`, policy `{policy}`: a layer above the baseline may only forbid (naming its actions), or oblige")]
+    #[error(
+        "bundle `{bundle}`, policy `{policy}`: a layer above the baseline may only forbid (naming its actions), or oblige"
+    )]
     Widens {
         /// The bundle.
         bundle: String,

@@ -37,9 +37,10 @@ impl Obligation {
     /// Whether this attribute must be dropped.
     pub fn drops(self, attribute: &Attribute) -> bool {
         match self {
-            Self::StripAttribution => attribute.path.iter().any(
-                |step| matches!(step, PathStep::Key(key) if ATTRIBUTION_KEYS.contains(&key.as_str())),
-            ),
+            Self::StripAttribution => attribute
+                .path
+                .iter()
+                .any(|step| matches!(step, PathStep::Key(key) if ATTRIBUTION_KEYS.contains(&key.as_str()))),
         }
     }
 }

@@ -185,7 +185,8 @@ impl ReleaseAudit {
             return fault("a recipient's `named` does not follow from the hubs named");
         }
         self.check_units()?;
-        if self.decisions.len() != self.classes.len() * self.recipients.len() || self.relay.len() != self.classes.len() {
+        if self.decisions.len() != self.classes.len() * self.recipients.len() || self.relay.len() != self.classes.len()
+        {
             return fault("not one decision for every marking class and recipient");
         }
         self.check_answers()

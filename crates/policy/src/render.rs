@@ -135,7 +135,14 @@ pub fn kind_name(kind: UnitKind) -> &'static str {
 
 fn hub_text(out: &mut String, plan: &ReleasePlan, hub: &HubPlan) {
     let total = plan.units.len();
-    let _ = writeln!(out, "\n{} {} gets {} of {total} units{}", hub.country, hub.domain, hub.released.len(), how(plan, hub));
+    let _ = writeln!(
+        out,
+        "\n{} {} gets {} of {total} units{}",
+        hub.country,
+        hub.domain,
+        hub.released.len(),
+        how(plan, hub)
+    );
     if !hub.released.is_empty() {
         let _ = writeln!(out, "  goes {:>5}  {}", hub.released.len(), types(plan, &hub.released));
     }

@@ -37,7 +37,8 @@ impl BundleSet {
     /// # Errors
     /// The reason, in words: a bundle is missing, or does not load here.
     pub fn engine(&self, digests: &[PolicyDigest]) -> Result<Engine, String> {
-        let bundle = |digest| self.get(digest).cloned().ok_or_else(|| format!("policy bundle `{digest}` is not at hand"));
+        let bundle =
+            |digest| self.get(digest).cloned().ok_or_else(|| format!("policy bundle `{digest}` is not at hand"));
         let bundles: Vec<PolicyBundle> = digests.iter().map(bundle).collect::<Result<_, _>>()?;
         Engine::with_bundles(&bundles).map_err(|e| e.to_string())
     }

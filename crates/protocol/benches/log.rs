@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cresset_protocol::ids::{Binding, Commitment, UnixSeconds};
 use cresset_protocol::log::leaf::{Leaf, LeafFlags, LeafKind};
 use cresset_protocol::log::merkle::Frontier;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const LEAVES: u64 = 1 << 16;
 
@@ -30,7 +30,10 @@ fn append(c: &mut Criterion) {
         let encoded: Vec<_> = (0..LEAVES).map(|number| leaf(number).to_bytes()).collect();
         b.iter(|| {
             let mut frontier = Frontier::new();
-            encoded.iter().filter_map(|bytes| Leaf::from_bytes(bytes).ok()).for_each(|leaf| frontier.append(leaf.hash()));
+            encoded
+                .iter()
+                .filter_map(|bytes| Leaf::from_bytes(bytes).ok())
+                .for_each(|leaf| frontier.append(leaf.hash()));
             frontier.root()
         });
     });

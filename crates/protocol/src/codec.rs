@@ -273,7 +273,8 @@ impl Walker<'_> {
                 return Err(error);
             }
         };
-        let argument = if width == 0 { u64::from(info) } else { tail.iter().fold(0, |acc, b| acc << 8 | u64::from(*b)) };
+        let argument =
+            if width == 0 { u64::from(info) } else { tail.iter().fold(0, |acc, b| acc << 8 | u64::from(*b)) };
         let needed = match argument {
             0..=23 => 0,
             24..=0xff => 1,

@@ -74,7 +74,12 @@ fn the_table_of_kinds_is_that_of_the_chapter() {
     for rule in KINDS {
         let row = format!(
             "| {} | {:?} | {} | {:?} | {:?} | {:?} |",
-            rule.kind.code(), rule.kind, rule.leaf, rule.binding, rule.opening, rule.erasable
+            rule.kind.code(),
+            rule.kind,
+            rule.leaf,
+            rule.binding,
+            rule.opening,
+            rule.erasable
         );
         missing.extend((!CHAPTER.lines().any(|found| found == row)).then_some(row));
     }

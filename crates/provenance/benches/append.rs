@@ -17,7 +17,8 @@ use cresset_provenance::log_writer::Lane;
 use cresset_provenance::objects::{NewObject, ObjectRecord, ObjectRef, ObjectStanding};
 use cresset_provenance::{AppendAnswer, NewLeaf};
 use cresset_token::{
-    InitToken, KeyStore, Pin, PinSource, Pkcs11Config, Pkcs11KeyStore, TokenSelector, init_token, softtoken_configuration,
+    InitToken, KeyStore, Pin, PinSource, Pkcs11Config, Pkcs11KeyStore, TokenSelector, init_token,
+    softtoken_configuration,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use zeroize::Zeroizing;
@@ -36,7 +37,12 @@ fn bench_pace() -> Pace {
 
 fn new_leaf(n: u64) -> NewLeaf {
     let record = ObjectRecord {
-        object: ObjectRef { uuid: ObjectUuid(u128::from(n).to_be_bytes()), version: ObjectVersion(1), log: LOG, index: LeafIndex(0) },
+        object: ObjectRef {
+            uuid: ObjectUuid(u128::from(n).to_be_bytes()),
+            version: ObjectVersion(1),
+            log: LOG,
+            index: LeafIndex(0),
+        },
         origin: HUB,
         standing: ObjectStanding::Own,
         stored: UnixSeconds(n),
@@ -52,7 +58,12 @@ fn new_leaf(n: u64) -> NewLeaf {
     };
     let observables = vec![format!("198.51.{}.{}", n / 256 % 256, n % 256)];
     let object = NewObject { record, payload: Zeroizing::new(vec![n as u8; 1_024]), observables };
-    NewLeaf { opening: Some(opening(n)), envelope: Some(vec![n as u8; 1_024]), object: Some(object), ..NewLeaf::bare(publish(n)) }
+    NewLeaf {
+        opening: Some(opening(n)),
+        envelope: Some(vec![n as u8; 1_024]),
+        object: Some(object),
+        ..NewLeaf::bare(publish(n))
+    }
 }
 
 /// Appends [`ROUND`] objects a round, signed by the given store; beside it one hybrid signature per object, alone.
@@ -102,7 +113,9 @@ fn with_file_keys(c: &mut Criterion) {
 /// that the benchmark runs itself once more.
 fn with_softtoken(c: &mut Criterion) {
     let Some(module) = std::env::var_os("CRESSET_SOFTTOKEN").map(PathBuf::from) else {
-        return eprintln!("SKIPPED: append_softtoken (set CRESSET_SOFTTOKEN to the module that testnet/softtoken/build.sh made)");
+        return eprintln!(
+            "SKIPPED: append_softtoken (set CRESSET_SOFTTOKEN to the module that testnet/softtoken/build.sh made)"
+        );
     };
     let dir = tempfile::tempdir().unwrap();
     if std::env::var_os("KRYOPTIC_CONF").is_none() {

@@ -40,14 +40,17 @@ impl Db {
         // A write that was never synced may be torn by a power cut; damage in front of the tail is refused.
         db_options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         db_options.set_paranoid_checks(true);
-        let families = Cf::ALL.iter().map(|cf| ColumnFamilyDescriptor::new(cf.name(), family_options(*cf, options, &cache)));
+        let families =
+            Cf::ALL.iter().map(|cf| ColumnFamilyDescriptor::new(cf.name(), family_options(*cf, options, &cache)));
         // Families of a newer schema must not make opening fail before the schema version can be read.
         let known: Vec<_> = Cf::ALL.iter().map(|cf| cf.name()).collect();
-        let newer = DB::list_cf(&db_options, path).unwrap_or_default().into_iter().filter(|name| {
-            name != "default" && !known.contains(&name.as_str())
-        });
+        let newer = DB::list_cf(&db_options, path)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|name| name != "default" && !known.contains(&name.as_str()));
         let newer = newer.map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
-        let inner = DB::open_cf_descriptors(&db_options, path, families.chain(newer)).map_err(|e| classify(&e, path))?;
+        let inner =
+            DB::open_cf_descriptors(&db_options, path, families.chain(newer)).map_err(|e| classify(&e, path))?;
         Ok(Self { inner, path: path.to_owned() })
     }
 
@@ -72,7 +75,12 @@ impl Db {
     }
 
     /// Rows whose key starts with `prefix`, from `from` (inclusive, itself with the prefix) on, in key order.
-    pub(crate) fn scan<'a>(&'a self, cf: Cf, prefix: &[u8], from: Option<&[u8]>) -> impl Iterator<Item = Result<Row>> + 'a {
+    pub(crate) fn scan<'a>(
+        &'a self,
+        cf: Cf,
+        prefix: &[u8],
+        from: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<Row>> + 'a {
         let mut read = ReadOptions::default();
         if let Some(end) = prefix_end(prefix) {
             read.set_iterate_upper_bound(end);
@@ -145,7 +153,8 @@ pub(crate) fn next_number(db: &Db, batch: &mut Batch<'_>, counter: &str) -> Resu
     let key = Key::bytes(counter.as_bytes());
     let next = match db.get(Cf::Meta, &key)? {
         Some(bytes) => {
-            let bytes: [u8; 8] = bytes.as_slice().try_into().map_err(|_| StoreError::Inconsistent { what: "counter" })?;
+            let bytes: [u8; 8] =
+                bytes.as_slice().try_into().map_err(|_| StoreError::Inconsistent { what: "counter" })?;
             u64::from_be_bytes(bytes)
         }
         None => 0,
@@ -168,7 +177,11 @@ fn family_options(cf: Cf, options: &StoreOptions, cache: &Cache) -> Options {
         family.set_min_blob_size(BLOB_BYTES_MIN);
         family.set_blob_file_size(64 << 20);
         family.set_enable_blob_gc(true);
-        family.set_blob_compression_type(if cf == Cf::Audit { DBCompressionType::Zstd } else { DBCompressionType::None });
+        family.set_blob_compression_type(if cf == Cf::Audit {
+            DBCompressionType::Zstd
+        } else {
+            DBCompressionType::None
+        });
     }
     family
 }
@@ -183,7 +196,9 @@ fn classify(error: &rocksdb::Error, path: &Path) -> StoreError {
         rocksdb::ErrorKind::Corruption => StoreError::Damaged { detail },
         // RocksDB gives the operating system's words only.
         _ if detail.contains("No space left") => StoreError::DiskFull { path },
-        rocksdb::ErrorKind::IOError if detail.contains("lock") && detail.contains("LOCK") => StoreError::Locked { path },
+        rocksdb::ErrorKind::IOError if detail.contains("lock") && detail.contains("LOCK") => {
+            StoreError::Locked { path }
+        }
         _ => StoreError::Database { detail },
     }
 }

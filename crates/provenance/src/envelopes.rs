@@ -51,7 +51,8 @@ impl Store {
             None => {}
         }
         let mut batch = self.db.batch();
-        let standing = EnvelopeStanding { holding: EnvelopeHolding::Foreign, len: bytes.len() as u64, expires: Some(expires) };
+        let standing =
+            EnvelopeStanding { holding: EnvelopeHolding::Foreign, len: bytes.len() as u64, expires: Some(expires) };
         batch.put(Cf::Envelope, header, bytes);
         batch.put_row(Cf::EnvelopeMeta, header, &standing);
         batch.put(Cf::EnvelopeExpiry, Key::number(expires.0).then(header.as_bytes()), []);
@@ -102,7 +103,8 @@ impl Store {
         let mut dropped = 0;
         for row in self.db.scan(Cf::EnvelopeExpiry, &[], None).take(limit) {
             let (key, _) = row?;
-            let (Some((expires, digest)), true) = (key.split_first_chunk::<8>(), key.len() == 8 + HeaderDigest::LEN) else {
+            let (Some((expires, digest)), true) = (key.split_first_chunk::<8>(), key.len() == 8 + HeaderDigest::LEN)
+            else {
                 return Err(StoreError::Inconsistent { what: "envelope expiry" });
             };
             if u64::from_be_bytes(*expires) > now.0 {

@@ -175,7 +175,9 @@ impl DataKeys {
                 file.write_all_at(&blank, 0).and_then(|()| file.sync_all()).map_err(StoreError::io(&path))?;
                 sync_dir(&self.dir)?;
             }
-            file.write_all_at(&bytes, slot_offset(*first)).and_then(|()| file.sync_data()).map_err(StoreError::io(&path))?;
+            file.write_all_at(&bytes, slot_offset(*first))
+                .and_then(|()| file.sync_data())
+                .map_err(StoreError::io(&path))?;
         }
         Ok(())
     }
@@ -203,9 +205,10 @@ fn next_slot(dir: &Path) -> Result<u64> {
     }
     let Some((segment, path)) = last else { return Ok(0) };
     let bytes = std::fs::read(&path).map_err(StoreError::io(&path))?;
-    let used = bytes.rchunks(SLOT_BYTES).position(|slot| slot.iter().any(|byte| *byte != 0)).map_or(0, |unused| {
-        (bytes.len().div_ceil(SLOT_BYTES) - unused) as u64
-    });
+    let used = bytes
+        .rchunks(SLOT_BYTES)
+        .position(|slot| slot.iter().any(|byte| *byte != 0))
+        .map_or(0, |unused| (bytes.len().div_ceil(SLOT_BYTES) - unused) as u64);
     Ok(segment * SLOTS_PER_SEGMENT + used)
 }
 

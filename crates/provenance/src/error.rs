@@ -10,13 +10,17 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process has the database open.
-    #[error("the database `{path}` is in use by another process\nhint: is `cresset run` active already? one node per data directory")]
+    #[error(
+        "the database `{path}` is in use by another process\nhint: is `cresset run` active already? one node per data directory"
+    )]
     Locked {
         /// Its directory.
         path: PathBuf,
     },
     /// No space left.
-    #[error("no space left on the file system of `{path}`\nhint: free some space and restart the node; nothing acknowledged is lost")]
+    #[error(
+        "no space left on the file system of `{path}`\nhint: free some space and restart the node; nothing acknowledged is lost"
+    )]
     DiskFull {
         /// Directory on that file system.
         path: PathBuf,
@@ -57,7 +61,9 @@ pub enum StoreError {
         detail: String,
     },
     /// A stored row that does not decode, or contradicts another.
-    #[error("a stored row is inconsistent: {what}\nhint: run `cresset doctor`; the range can be fetched again from a peer")]
+    #[error(
+        "a stored row is inconsistent: {what}\nhint: run `cresset doctor`; the range can be fetched again from a peer"
+    )]
     Inconsistent {
         /// Which.
         what: &'static str,

@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use cresset_protocol::codec;
 use cresset_protocol::ids::{ConsortiumId, LeafIndex, LogId, RosterVersion, TreeSize, UnixSeconds};
 use cresset_protocol::log::bundle::{
-    BundleManifest, BundledFile, BundledLog, LAYOUT_VERSION, LogPaths, MANIFEST_PATH, Sidecar, SidecarItem, encode_leaves,
-    leaf_bundles, policy_path, roster_path,
+    BundleManifest, BundledFile, BundledLog, LAYOUT_VERSION, LogPaths, MANIFEST_PATH, Sidecar, SidecarItem,
+    encode_leaves, leaf_bundles, policy_path, roster_path,
 };
 use cresset_protocol::log::checkpoint::Origin;
 use cresset_protocol::log::leaf::Leaf;
@@ -90,7 +90,12 @@ impl Store {
         writer.finish(scope, logs)
     }
 
-    fn export_log(&self, writer: &mut BundleWriter, record: &LogRecord, scope: &BundleScope) -> Result<Option<BundledLog>> {
+    fn export_log(
+        &self,
+        writer: &mut BundleWriter,
+        record: &LogRecord,
+        scope: &BundleScope,
+    ) -> Result<Option<BundledLog>> {
         let heads = self.heads_over_stored_leaves(&record.id)?;
         let Some(newest) = heads.last() else { return Ok(None) };
         let size = newest.head.size;
@@ -146,7 +151,9 @@ impl Store {
             let page = self.openings(log, from, ROWS_PER_READ)?;
             let Some((last, _)) = page.last() else { return Ok(out) };
             from = LeafIndex(last.0 + 1);
-            out.extend(page.into_iter().map(|(index, opening)| (index.0, opening)).filter(|(index, _)| *index < size.0));
+            out.extend(
+                page.into_iter().map(|(index, opening)| (index.0, opening)).filter(|(index, _)| *index < size.0),
+            );
         }
     }
 

@@ -38,7 +38,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DataKeys`] without data keys, or the database's.
-    pub fn put_audience_key(&self, log: &LogId, audience: &AudienceId, key: &[u8; 32], info: AudienceKeyInfo) -> Result<()> {
+    pub fn put_audience_key(
+        &self,
+        log: &LogId,
+        audience: &AudienceId,
+        key: &[u8; 32],
+        info: AudienceKeyInfo,
+    ) -> Result<()> {
         let context = context(log, audience);
         let wrapped = self.data_keys()?.wrap(&context, key)?;
         let mut batch = self.db.batch();
@@ -50,12 +56,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DataKeys`] if it cannot be unwrapped, or the database's.
-    pub fn audience_key(&self, log: &LogId, audience: &AudienceId) -> Result<Option<(Zeroizing<[u8; 32]>, AudienceKeyInfo)>> {
+    pub fn audience_key(
+        &self,
+        log: &LogId,
+        audience: &AudienceId,
+    ) -> Result<Option<(Zeroizing<[u8; 32]>, AudienceKeyInfo)>> {
         let context = context(log, audience);
         let Some(row) = self.db.get_row::<AudienceKeyRow>(Cf::AudienceKey, &context)? else { return Ok(None) };
         let key = self.data_keys()?.unwrap(&context, &row.wrapped)?;
         let mut out = Zeroizing::new([0; 32]);
-        let bytes: &[u8; 32] = key.as_slice().try_into().map_err(|_| StoreError::Inconsistent { what: "audience key" })?;
+        let bytes: &[u8; 32] =
+            key.as_slice().try_into().map_err(|_| StoreError::Inconsistent { what: "audience key" })?;
         out.copy_from_slice(bytes);
         Ok(Some((out, row.info)))
     }

@@ -273,7 +273,13 @@ impl Store {
     }
 
     /// Puts leaves, headers, public openings, tiles and indexes into the batch and returns the edges after them.
-    pub(crate) fn put_entries(&self, batch: &mut Batch<'_>, number: LocalLog, first: LeafIndex, entries: &[&Entry]) -> Result<Edges> {
+    pub(crate) fn put_entries(
+        &self,
+        batch: &mut Batch<'_>,
+        number: LocalLog,
+        first: LeafIndex,
+        entries: &[&Entry],
+    ) -> Result<Edges> {
         let mut edges = self.edges(number)?;
         if edges.size().0 != first.0 {
             return Err(StoreError::NotContiguous { offered: first, size: edges.size() });
@@ -354,7 +360,8 @@ impl Store {
         let mut out = Vec::new();
         for row in self.db.scan(Cf::Tail, prefix.as_ref(), Some(start.as_ref())) {
             let (key, value) = row?;
-            if last_number(&key) != Some(range.start + out.len() as u64) || out.len() as u64 >= range.end - range.start {
+            if last_number(&key) != Some(range.start + out.len() as u64) || out.len() as u64 >= range.end - range.start
+            {
                 break;
             }
             out.push(value.into_vec());

@@ -2,7 +2,9 @@
 //! their observables.
 
 use cresset_protocol::domain::AT_REST;
-use cresset_protocol::ids::{HeaderDigest, HubId, LeafIndex, LogId, ObjectRoot, ObjectUuid, ObjectVersion, UnixSeconds};
+use cresset_protocol::ids::{
+    HeaderDigest, HubId, LeafIndex, LogId, ObjectRoot, ObjectUuid, ObjectVersion, UnixSeconds,
+};
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
@@ -224,8 +226,11 @@ impl Store {
 
     pub(crate) fn encrypt_objects(&self, objects: Vec<NewObject>) -> Result<Vec<EncryptedObject>> {
         let contexts: Vec<_> = objects.iter().map(|object| payload_context(&object.record.object)).collect();
-        let payloads: Vec<(&[u8], &[u8])> =
-            contexts.iter().zip(&objects).map(|(context, object)| (context.as_slice(), object.payload.as_slice())).collect();
+        let payloads: Vec<(&[u8], &[u8])> = contexts
+            .iter()
+            .zip(&objects)
+            .map(|(context, object)| (context.as_slice(), object.payload.as_slice()))
+            .collect();
         let sealed = self.data_keys()?.encrypt(&payloads)?;
         let with_key = |(object, (id, ciphertext)): (NewObject, (DataKeyId, Vec<u8>))| {
             let observables = object.observables.iter().map(|value| clipped(value).to_owned()).collect();

@@ -56,7 +56,8 @@ impl Store {
             if !key.ends_with(&number) {
                 continue;
             }
-            let hub = key.first_chunk::<{ HubId::LEN }>().copied().ok_or(StoreError::Inconsistent { what: "observation" })?;
+            let hub =
+                key.first_chunk::<{ HubId::LEN }>().copied().ok_or(StoreError::Inconsistent { what: "observation" })?;
             out.push((HubId(hub), decode_row(Cf::Observation, &value)?));
         }
         Ok(out)
@@ -83,7 +84,8 @@ impl Store {
     pub fn evidence(&self, log: &LogId) -> Result<Vec<(TreeSize, Vec<u8>)>> {
         let prefix = Key::log(self.number(log)?);
         let rows = self.db.scan(Cf::Evidence, prefix.as_ref(), None);
-        rows.map(|row| row.map(|(key, value)| (TreeSize(last_number(&key).unwrap_or_default()), value.into_vec()))).collect()
+        rows.map(|row| row.map(|(key, value)| (TreeSize(last_number(&key).unwrap_or_default()), value.into_vec())))
+            .collect()
     }
 
     /// Keeps a policy bundle.

@@ -272,7 +272,8 @@ impl Store {
 
     fn numbered_bytes(&self, cf: Cf, limit: usize) -> Result<Vec<(QueueNumber, Vec<u8>)>> {
         let rows = self.db.scan(cf, &[], None).take(limit);
-        rows.map(|row| row.map(|(key, value)| (QueueNumber(last_number(&key).unwrap_or_default()), value.into_vec()))).collect()
+        rows.map(|row| row.map(|(key, value)| (QueueNumber(last_number(&key).unwrap_or_default()), value.into_vec())))
+            .collect()
     }
 
     fn numbered<T>(&self, cf: Cf, prefix: &[u8], limit: usize) -> Result<Vec<(QueueNumber, T)>>

@@ -101,7 +101,9 @@ impl Store {
     pub fn bind(&self, identity: &Identity) -> Result<()> {
         let _commit = self.lock_commit();
         match self.identity()? {
-            Some(bound) if bound.consortium != identity.consortium => return Err(StoreError::Foreign { what: "consortium" }),
+            Some(bound) if bound.consortium != identity.consortium => {
+                return Err(StoreError::Foreign { what: "consortium" });
+            }
             Some(bound) if bound.hub != identity.hub => return Err(StoreError::Foreign { what: "hub" }),
             _ => {}
         }
@@ -150,7 +152,8 @@ impl Store {
 fn check_schema(db: &Db) -> Result<()> {
     let found = match db.get(Cf::Meta, SCHEMA_KEY)? {
         Some(bytes) => {
-            let bytes: [u8; 4] = bytes.as_slice().try_into().map_err(|_| StoreError::Inconsistent { what: "schema version" })?;
+            let bytes: [u8; 4] =
+                bytes.as_slice().try_into().map_err(|_| StoreError::Inconsistent { what: "schema version" })?;
             u32::from_be_bytes(bytes)
         }
         None => 0,
@@ -192,6 +195,8 @@ mod tests {
         batch.commit().unwrap();
         drop(store);
         let newer = Store::open(dir.path(), &options);
-        assert!(matches!(newer, Err(StoreError::NewerSchema { found, known }) if found == SCHEMA_VERSION + 1 && known == SCHEMA_VERSION));
+        assert!(
+            matches!(newer, Err(StoreError::NewerSchema { found, known }) if found == SCHEMA_VERSION + 1 && known == SCHEMA_VERSION)
+        );
     }
 }

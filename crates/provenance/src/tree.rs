@@ -57,7 +57,9 @@ impl Edges {
         let mut hashes = Vec::new();
         for level in self.levels.iter().rev() {
             let mut rest = level.as_slice();
-            while let Some((perfect, after)) = rest.len().checked_ilog2().and_then(|bits| rest.split_at_checked(1 << bits)) {
+            while let Some((perfect, after)) =
+                rest.len().checked_ilog2().and_then(|bits| rest.split_at_checked(1 << bits))
+            {
                 hashes.push(perfect_root(perfect));
                 rest = after;
             }

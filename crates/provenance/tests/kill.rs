@@ -31,7 +31,8 @@ fn child() {
     let (writer, _events) = writer(dir, &store, 1);
     let mut out = std::io::stdout().lock();
     for n in start.. {
-        let AppendAnswer::Signed { first, .. } = writer.append_and_wait(vec![NewLeaf::bare(private(n))], Lane::Urgent) else {
+        let AppendAnswer::Signed { first, .. } = writer.append_and_wait(vec![NewLeaf::bare(private(n))], Lane::Urgent)
+        else {
             panic!("leaf {n} was not signed")
         };
         writeln!(out, "\nacknowledged {} {n}", first.0).unwrap();

@@ -123,7 +123,8 @@ fn while_gated_a_publish_is_durable_and_signed_after_the_gate_opens_in_the_next_
     let store = store(dir.path());
     let (writer, events) = writer(dir.path(), &store, 3);
     writer.peer_head(HubId([9; 16]), PeerView::Nothing);
-    let signed = events.iter().any(|event| matches!(event, WriterEvent::FlushSigned(flush) if flush.entries.len() == 1));
+    let signed =
+        events.iter().any(|event| matches!(event, WriterEvent::FlushSigned(flush) if flush.entries.len() == 1));
     assert!(signed);
     assert_eq!(store.publish_state(&PublishKey([1; 32])).unwrap().unwrap().index, Some(LeafIndex(0)));
     check_log(dir.path(), &store);
@@ -260,9 +261,11 @@ fn concurrent_callers_share_flushes() {
                 barrier.wait();
                 let start = caller * 1_000;
                 (0..10u64)
-                    .map(|call| match writer.append_and_wait(leaves(start + call * 3..start + call * 3 + 3), Lane::Urgent) {
-                        AppendAnswer::Signed { first, .. } => first.0,
-                        other => panic!("{other:?}"),
+                    .map(|call| {
+                        match writer.append_and_wait(leaves(start + call * 3..start + call * 3 + 3), Lane::Urgent) {
+                            AppendAnswer::Signed { first, .. } => first.0,
+                            other => panic!("{other:?}"),
+                        }
                     })
                     .collect::<Vec<_>>()
             })
@@ -305,7 +308,8 @@ fn an_exported_bundle_lists_every_file_and_reads_back() {
     let paths = LogPaths(LOG);
     let rest = std::fs::read(out.join(paths.leaves(1, 46))).unwrap();
     assert_eq!(decode_leaves(&rest).unwrap()[44], publish(300).leaf);
-    let audit: AuditPart = codec::decode(&std::fs::read(out.join(paths.audit(LeafIndex(300)))).unwrap(), 1 << 20).unwrap();
+    let audit: AuditPart =
+        codec::decode(&std::fs::read(out.join(paths.audit(LeafIndex(300)))).unwrap(), 1 << 20).unwrap();
     assert_eq!(audit.audit, vec![5; 9_000]);
     let again = store.export_bundle(&out, &scope(OpeningSelection::Private));
     assert!(matches!(again, Err(StoreError::Foreign { .. })));

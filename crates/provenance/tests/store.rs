@@ -4,11 +4,13 @@
 mod support;
 
 use cresset_protocol::ids::{
-    AudienceId, GrantSerial, HeaderDigest, HubId, LeafIndex, LogId, NodeHash, ObjectRoot, ObjectUuid, ObjectVersion, TreeSize,
-    UnixSeconds,
+    AudienceId, GrantSerial, HeaderDigest, HubId, LeafIndex, LogId, NodeHash, ObjectRoot, ObjectUuid, ObjectVersion,
+    TreeSize, UnixSeconds,
 };
 use cresset_protocol::log::entry::Entry;
-use cresset_protocol::log::merkle::{MemoryTree, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion};
+use cresset_protocol::log::merkle::{
+    MemoryTree, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
+};
 use cresset_protocol::log::writer::Head;
 use cresset_provenance::envelopes::EnvelopeHolding;
 use cresset_provenance::erasure::DataKeys;
@@ -90,7 +92,9 @@ fn a_mirror_refuses_gaps_repetitions_and_wrong_roots() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
     store.register_log(&MIRROR, "lu.example/prov/1", b"m").unwrap();
-    let commit = |first: u64, head: Option<&StoredHead>| store.commit_mirror(&MIRROR, LeafIndex(first), &[private(first)], head, &[]);
+    let commit = |first: u64, head: Option<&StoredHead>| {
+        store.commit_mirror(&MIRROR, LeafIndex(first), &[private(first)], head, &[])
+    };
     assert!(matches!(commit(1, None), Err(StoreError::NotContiguous { .. })));
     let wrong = StoredHead {
         head: Head { size: TreeSize(1), root: NodeHash([0; 32]) },
@@ -259,16 +263,22 @@ fn envelopes_expire_and_erased_ones_are_never_taken_again() {
 fn queues_keys_and_marks_survive_a_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let info = AudienceKeyInfo { serial: GrantSerial(1), granted: UnixSeconds(5), destroy_after: None };
-    let delivery = Delivery { to: HubId([4; 16]), index: None, body: b"x".to_vec(), attempts: 0, next_try: UnixSeconds(0) };
-    let observation =
-        Observation { head: Head { size: TreeSize(3), root: NodeHash([1; 32]) }, heard: UnixSeconds(2), confirmed_by: Some(7) };
+    let delivery =
+        Delivery { to: HubId([4; 16]), index: None, body: b"x".to_vec(), attempts: 0, next_try: UnixSeconds(0) };
+    let observation = Observation {
+        head: Head { size: TreeSize(3), root: NodeHash([1; 32]) },
+        heard: UnixSeconds(2),
+        confirmed_by: Some(7),
+    };
     {
         let store = store(dir.path());
         store.put_audience_key(&LOG, &AudienceId([1; 32]), &[42; 32], info).unwrap();
         store.put_audience_key(&LOG, &AudienceId([2; 32]), &[43; 32], info).unwrap();
         store.retire_audience_key(&LOG, &AudienceId([2; 32]), UnixSeconds(9)).unwrap();
         store.put_delivery(&delivery).unwrap();
-        store.put_inbox(&LOG, LeafIndex(5), &InboxEntry { awaits: Awaits::Key, attempts: 0, next_try: UnixSeconds(10) }).unwrap();
+        store
+            .put_inbox(&LOG, LeafIndex(5), &InboxEntry { awaits: Awaits::Key, attempts: 0, next_try: UnixSeconds(10) })
+            .unwrap();
         store.put_statement(b"s").unwrap();
         store.put_review(b"r").unwrap();
         store.set_cursor("c", b"1").unwrap();

@@ -157,5 +157,8 @@ fn finished(answer: &Finished) -> String {
     table.row(["roster", &format!("version {}, until {}", answer.roster_version, time(answer.roster_expires))]);
     table.row(["hubs", &format!("{} active", answer.hubs)]);
     answer.warnings.iter().for_each(|warning| table.row(["warning", warning]));
-    format!("Enrolled: roster, keys and certificate fit together.\n{}\nNext: `cresset doctor`, then `cresset run`.\n", table.render())
+    format!(
+        "Enrolled: roster, keys and certificate fit together.\n{}\nNext: `cresset doctor`, then `cresset run`.\n",
+        table.render()
+    )
 }

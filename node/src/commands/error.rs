@@ -89,7 +89,9 @@ impl CommandError {
             Self::Config(_) | Self::ConsortiumId(_) => ExitCode::Usage,
             Self::Client(error) => error.exit_code(),
             Self::Enrol(error) => error.exit_code(),
-            Self::KeyStore(_) | Self::Home(HomeError::KeyStore(_)) | Self::Start(StartError::KeyStore(_)) => ExitCode::Token,
+            Self::KeyStore(_) | Self::Home(HomeError::KeyStore(_)) | Self::Start(StartError::KeyStore(_)) => {
+                ExitCode::Token
+            }
             Self::Start(StartError::Home(HomeError::KeyStore(_))) => ExitCode::Token,
             Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NotFound,
             Self::Home(HomeError::Chain(_) | HomeError::Damaged { .. }) => ExitCode::Integrity,
@@ -106,7 +108,9 @@ impl CommandError {
             Self::Config(ConfigError::Read { .. }) => "`cresset init` writes a commented one; --config names another",
             Self::Config(ConfigError::Parse { .. }) => "the example in deploy/config/cresset.toml explains every key",
             Self::Socket(error) => error.hint(),
-            Self::KeyStore(KeyStoreError::PinRefused) => "check the PIN; it is not tried again, so that the token does not lock",
+            Self::KeyStore(KeyStoreError::PinRefused) => {
+                "check the PIN; it is not tried again, so that the token does not lock"
+            }
             Self::KeyStore(_) => "`cresset doctor` looks at the token step by step",
             Self::Home(HomeError::OtherConsortium(_)) => "one data directory is one hub; use another data_dir",
             Self::NotInitialised => "`cresset init --consortium ID`, with the id that the officers gave you",

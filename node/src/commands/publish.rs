@@ -50,7 +50,8 @@ mod tests {
             held: Vec::new(),
             carrier: "audience".into(),
         };
-        let release = LeafPosition { state: state.into(), origin: "o".into(), index: None, size: None, leaf_hash: None };
+        let release =
+            LeafPosition { state: state.into(), origin: "o".into(), index: None, size: None, leaf_hash: None };
         PublishAnswer {
             objects: vec![PublishedObject {
                 uuid: "u".into(),

@@ -23,6 +23,9 @@ pub(crate) fn run(output: Output) {
         suite: Suite::Hybrid2026.name(),
     };
     output.print(&version, |version| {
-        format!("cresset {} (protocol {}, schema {}, suite {})\n", version.version, version.protocol, version.schema, version.suite)
+        format!(
+            "cresset {} (protocol {}, schema {}, suite {})\n",
+            version.version, version.protocol, version.schema, version.suite
+        )
     });
 }

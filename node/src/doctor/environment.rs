@@ -21,14 +21,23 @@ const DISK_FAIL_BYTES: u64 = 1 << 30;
 
 pub(super) fn daemon(answer: &Result<StatusAnswer, CommandError>) -> Finding {
     match answer {
-        Ok(status) if status.gate == "open" => {
-            Finding::ok("daemon", format!("{} runs since {}, {} peers", status.hub, span(status.uptime_s), status.peers))
-        }
-        Ok(status) => Finding::warn("daemon", format!("does not sign: {}", status.gate), "see its log; publishes are durable meanwhile"),
+        Ok(status) if status.gate == "open" => Finding::ok(
+            "daemon",
+            format!("{} runs since {}, {} peers", status.hub, span(status.uptime_s), status.peers),
+        ),
+        Ok(status) => Finding::warn(
+            "daemon",
+            format!("does not sign: {}", status.gate),
+            "see its log; publishes are durable meanwhile",
+        ),
         Err(CommandError::Client(ClientError::Unreachable { source, .. }))
             if source.kind() == std::io::ErrorKind::PermissionDenied =>
         {
-            Finding::fail("daemon", "this user may not use the control socket", "ask to be added to the group `cresset`")
+            Finding::fail(
+                "daemon",
+                "this user may not use the control socket",
+                "ask to be added to the group `cresset`",
+            )
         }
         Err(CommandError::Client(ClientError::Unreachable { .. })) => {
             Finding::warn("daemon", "not running", "`systemctl start cresset`, or `cresset run` by hand")
@@ -43,7 +52,11 @@ pub(super) fn clock(home: &Home, client: &Client, running: bool) -> Finding {
     let now = system_clock()();
     let issued = home.chain(now, &Verifier).ok().map(|chain| chain.current().body().issued.0);
     if let Some(issued) = issued.filter(|issued| *issued > now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX)) {
-        return Finding::fail("clock", format!("{}: the roster was issued later, at {}", time(now.0), time(issued)), SET);
+        return Finding::fail(
+            "clock",
+            format!("{}: the roster was issued later, at {}", time(now.0), time(issued)),
+            SET,
+        );
     }
     let peers = running.then(|| block_on(client.get::<PeersAnswer>("/v1/peers", Query::default())).ok()).flatten();
     let newest = peers.and_then(|answer| answer.peers.iter().filter_map(|peer| peer.head_time).max());
@@ -64,8 +77,12 @@ pub(super) fn disk(config: &Config) -> Finding {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let words = format!("{} free at {}", bytes(free), place.display());
             match free {
-                free if free < DISK_FAIL_BYTES => Finding::fail("disk", words, "make room: without it nothing can be logged"),
-                free if free < DISK_WARN_BYTES => Finding::warn("disk", words, "make room, or lower [storage] relay_bytes"),
+                free if free < DISK_FAIL_BYTES => {
+                    Finding::fail("disk", words, "make room: without it nothing can be logged")
+                }
+                free if free < DISK_WARN_BYTES => {
+                    Finding::warn("disk", words, "make room, or lower [storage] relay_bytes")
+                }
                 _ => Finding::ok("disk", words),
             }
         }
@@ -86,7 +103,8 @@ pub(super) fn fence(config: &Config) -> Finding {
 }
 
 pub(super) fn ports(config: &Config, running: bool) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = config.network.listen.iter().map(|address| port("port", *address, running)).collect();
+    let mut findings: Vec<Finding> =
+        config.network.listen.iter().map(|address| port("port", *address, running)).collect();
     if findings.is_empty() {
         findings.push(Finding::ok("port", "none: this hub only dials"));
     }
@@ -96,14 +114,20 @@ pub(super) fn ports(config: &Config, running: bool) -> Vec<Finding> {
 
 fn port(check: &'static str, address: SocketAddr, running: bool) -> Finding {
     match TcpListener::bind(address) {
-        Ok(_) if running => Finding::warn(check, format!("{address} is free although the daemon runs"), "restart it after a changed configuration"),
+        Ok(_) if running => Finding::warn(
+            check,
+            format!("{address} is free although the daemon runs"),
+            "restart it after a changed configuration",
+        ),
         Ok(_) => Finding::ok(check, format!("{address} can be bound")),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && running => {
             Finding::ok(check, format!("{address} is in use, by the daemon as it seems"))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Finding::fail(check, format!("{address} is in use by another program"), "`ss -ltnp` names it; or choose another port")
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::fail(
+            check,
+            format!("{address} is in use by another program"),
+            "`ss -ltnp` names it; or choose another port",
+        ),
         Err(error) => Finding::fail(check, format!("{address}: {error}"), "choose an address of this machine"),
     }
 }

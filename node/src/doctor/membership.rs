@@ -27,7 +27,11 @@ pub(super) fn check(home: &Home) -> Vec<Finding> {
     let roster = match home.chain(now, &Verifier) {
         Ok(chain) if chain.twin().is_some() => {
             let twin = "two quorum-valid rosters of one version";
-            findings.push(Finding::fail("roster", twin, "tell the officers: only a resolution that names both ends it"));
+            findings.push(Finding::fail(
+                "roster",
+                twin,
+                "tell the officers: only a resolution that names both ends it",
+            ));
             chain.effective()
         }
         Ok(chain) => chain.effective(),
@@ -36,7 +40,11 @@ pub(super) fn check(home: &Home) -> Vec<Finding> {
             return findings;
         }
         Err(error) => {
-            findings.push(Finding::fail("roster", error.to_string(), "docs/guides/data-directory.md: import the chain again"));
+            findings.push(Finding::fail(
+                "roster",
+                error.to_string(),
+                "docs/guides/data-directory.md: import the chain again",
+            ));
             return findings;
         }
     };
@@ -48,7 +56,8 @@ pub(super) fn check(home: &Home) -> Vec<Finding> {
 
 fn validity(roster: &VerifiedRoster, now: u64) -> Finding {
     let expires = roster.body().expires.0;
-    let words = format!("version {}, {} active hubs, until {}", roster.version(), roster.active_hubs().count(), time(expires));
+    let words =
+        format!("version {}, {} active hubs, until {}", roster.version(), roster.active_hubs().count(), time(expires));
     const RENEW: &str = "ask the officers for the next version, then `cresset roster import FILE`";
     match roster.validity(system_clock()()) {
         Validity::Current if expires.saturating_sub(now) < SOON_SECONDS => Finding::warn("roster", words, RENEW),
@@ -65,9 +74,11 @@ fn standing(home: &Home, roster: &VerifiedRoster) -> Finding {
     };
     match roster.hub(&me).map(|hub| (hub.status, format!("{} {}", hub.country, hub.domain))) {
         Some((HubStatus::Active, name)) => Finding::ok("membership", format!("{name} is active")),
-        Some((HubStatus::Suspended, name)) => {
-            Finding::fail("membership", format!("{name} is suspended"), "talk to the officers; a suspension lasts 48 hours at most")
-        }
+        Some((HubStatus::Suspended, name)) => Finding::fail(
+            "membership",
+            format!("{name} is suspended"),
+            "talk to the officers; a suspension lasts 48 hours at most",
+        ),
         Some((_, name)) => Finding::fail("membership", format!("{name} is no member any more"), "talk to the officers"),
         None => Finding::fail("membership", format!("the roster does not list hub {me}"), ENROL),
     }

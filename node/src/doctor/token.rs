@@ -97,7 +97,9 @@ fn encryption(home: &Home, keys: &dyn KeyStore, names: &HubKeyNames) -> Finding 
             error.to_string(),
             "they were wrapped by another token; without that one envelopes to this hub stay closed",
         ),
-        Err(error) => Finding::fail("encryption keys", error.to_string(), "docs/guides/data-directory.md says what can be done"),
+        Err(error) => {
+            Finding::fail("encryption keys", error.to_string(), "docs/guides/data-directory.md says what can be done")
+        }
     }
 }
 
@@ -107,7 +109,9 @@ fn remedy(error: &KeyStoreError) -> &'static str {
         KeyStoreError::PinLocked => "unlock the PIN with the token's own tools first",
         KeyStoreError::Pin(_) => "[keys] pin says where the PIN comes from; is it there and private to this user?",
         KeyStoreError::Module { .. } => "[keys] module must be the absolute path of a PKCS#11 module for this machine",
-        KeyStoreError::NoToken { .. } | KeyStoreError::AmbiguousToken { .. } => "[keys] token must match exactly one token",
+        KeyStoreError::NoToken { .. } | KeyStoreError::AmbiguousToken { .. } => {
+            "[keys] token must match exactly one token"
+        }
         KeyStoreError::Permissions { .. } => "give the directory mode 0700 and its files 0600",
         _ => "[keys] in the configuration, or the token itself",
     }

@@ -129,8 +129,12 @@ impl EnrolError {
             Self::OtherDomain { .. } => Some("one data directory is one hub; use another data_dir for another domain"),
             Self::OtherLogKeys(_) => Some("is this the right token? A log's keys are named in its manifest for good"),
             Self::OtherConsortium { .. } => Some("compare the consortium id with the officers over a second channel"),
-            Self::OtherHub { .. } | Self::NoSuchKey(_) => Some("ask the officers for the welcome of this hub's newest request"),
-            Self::NotActive(_) | Self::Expired(_) => Some("ask the officers for a welcome made after the newest roster"),
+            Self::OtherHub { .. } | Self::NoSuchKey(_) => {
+                Some("ask the officers for the welcome of this hub's newest request")
+            }
+            Self::NotActive(_) | Self::Expired(_) => {
+                Some("ask the officers for a welcome made after the newest roster")
+            }
             Self::Mismatch(_) => Some("the officers approved another request; send them the current one"),
             Self::Request(EnrolmentError::FromTheFuture) => Some("set the clock of this machine"),
             Self::Recovery(error) => Some(error.hint()),

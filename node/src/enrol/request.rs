@@ -6,9 +6,7 @@ use cresset_protocol::codec::Canonical;
 use cresset_protocol::ids::{Country, HubId, KeyPeriod, UnixSeconds};
 use cresset_protocol::log::checkpoint::Origin;
 use cresset_protocol::log::manifest::LogManifest;
-use cresset_protocol::membership::enrolment::{
-    CheckedRequest, DESIGNATION, EnrolmentBody, EnrolmentRequest, Evidence,
-};
+use cresset_protocol::membership::enrolment::{CheckedRequest, DESIGNATION, EnrolmentBody, EnrolmentRequest, Evidence};
 use cresset_protocol::membership::roster::{EncryptionKeyEntry, Endpoint};
 use cresset_protocol::membership::syntax::is_host;
 use cresset_protocol::signing::{EncryptionPublicKey, LogKeys, MlDsa65PublicKey, P384PublicKey};
@@ -170,12 +168,18 @@ mod tests {
     fn endpoints_are_host_port_and_network() {
         let check = |text: &str, host: &str, port, network: &str| {
             let endpoint = endpoint(text).unwrap();
-            assert_eq!((endpoint.host.as_str(), endpoint.port, endpoint.network.as_str()), (host, port, network), "{text}");
+            assert_eq!(
+                (endpoint.host.as_str(), endpoint.port, endpoint.network.as_str()),
+                (host, port, network),
+                "{text}"
+            );
         };
         check("at.hub.example:7443", "at.hub.example", 7443, "internet");
         check("10.0.0.7:1@testa", "10.0.0.7", 1, "testa");
         check("[2001:db8::1]:7443", "2001:db8::1", 7443, "internet");
-        for bad in ["", "host", "host:", "host:0", "host:65536", ":7443", "a b:1", "host:1@", "2001:db8::1:7443", "[host]:1"] {
+        for bad in
+            ["", "host", "host:", "host:0", "host:65536", ":7443", "a b:1", "host:1@", "2001:db8::1:7443", "[host]:1"]
+        {
             assert!(endpoint(bad).is_err(), "{bad}");
         }
     }

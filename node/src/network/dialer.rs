@@ -54,8 +54,7 @@ impl Dialer {
     pub(crate) fn failed(&mut self, hub: &HubId, now: Instant) {
         if let Some(target) = self.targets.get_mut(hub) {
             let pause = backoff(hub, target.failures);
-            *target =
-                Target { failures: target.failures.saturating_add(1), not_before: now + pause, dialling: false };
+            *target = Target { failures: target.failures.saturating_add(1), not_before: now + pause, dialling: false };
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 
+use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, Multiaddr};
 use libp2p::swarm::derive_prelude::Either;
@@ -13,7 +14,6 @@ use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm, dummy,
 };
-use libp2p::PeerId;
 
 use crate::transport::{MembershipReader, Sessions};
 
@@ -52,10 +52,7 @@ impl<B> Gated<B> {
 
     /// Connections of a peer that the inner behaviour does not know of, `except` one.
     fn shut_beside(&self, peer: PeerId, except: ConnectionId) -> usize {
-        self.connections
-            .iter()
-            .filter(|((p, c), gate)| *p == peer && *c != except && **gate == Gate::Shut)
-            .count()
+        self.connections.iter().filter(|((p, c), gate)| *p == peer && *c != except && **gate == Gate::Shut).count()
     }
 
     fn open_connection(&self, peer: PeerId) -> Option<ConnectionId> {
@@ -90,9 +87,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
     ) -> Result<THandler<Self>, ConnectionDenied> {
         match self.admit(peer, id)? {
             Gate::Shut => Ok(Either::Right(dummy::ConnectionHandler)),
-            Gate::Open => {
-                self.inner.handle_established_inbound_connection(id, peer, local, remote).map(Either::Left)
-            }
+            Gate::Open => self.inner.handle_established_inbound_connection(id, peer, local, remote).map(Either::Left),
         }
     }
 
@@ -116,10 +111,9 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
     ) -> Result<THandler<Self>, ConnectionDenied> {
         match self.admit(peer, id)? {
             Gate::Shut => Ok(Either::Right(dummy::ConnectionHandler)),
-            Gate::Open => self
-                .inner
-                .handle_established_outbound_connection(id, peer, address, role, port_use)
-                .map(Either::Left),
+            Gate::Open => {
+                self.inner.handle_established_outbound_connection(id, peer, address, role, port_use).map(Either::Left)
+            }
         }
     }
 

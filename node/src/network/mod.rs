@@ -106,8 +106,7 @@ impl Network {
         let peers = peers::Peers::default();
         let budgets = Arc::new(Mutex::new(budget::Budgets::default()));
         let consortium = parts.membership.borrow().consortium;
-        let built =
-            transport::build(parts.identity.clone(), parts.membership.clone(), parts.clock, parts.verifier)?;
+        let built = transport::build(parts.identity.clone(), parts.membership.clone(), parts.clock, parts.verifier)?;
         let behaviour = behaviour::Behaviour::new(&consortium, built.sessions.clone(), parts.membership.clone())?;
         let control = behaviour.full.inner.streams.new_control();
         let mut task = swarm_task::SwarmTask::new(swarm_task::SwarmParts {

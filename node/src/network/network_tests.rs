@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cresset_protocol::ids::{Binding, Commitment, HeaderDigest, LeafIndex, LogId, NodeHash, RosterDigest, RosterVersion, TreeSize, UnixSeconds};
+use cresset_protocol::ids::{
+    Binding, Commitment, HeaderDigest, LeafIndex, LogId, NodeHash, RosterDigest, RosterVersion, TreeSize, UnixSeconds,
+};
 use cresset_protocol::limits::{DELIVERY_BYTES_MAX, ENVELOPE_RANGE_BYTES_MAX};
 use cresset_protocol::log::leaf::{Leaf, LeafFlags, LeafKind};
 use cresset_protocol::membership::roster::{HubStatus, SignedRoster};
@@ -179,10 +181,7 @@ async fn two_hubs_connect_and_every_protocol_answers() {
     assert!(answers[2].is_ok());
     let whole = me.fetch_envelope(other, HeaderDigest([3; 32]), 8 << 20).await.unwrap();
     assert_eq!(whole.len(), 5 << 20);
-    assert!(matches!(
-        me.fetch_envelope(other, HeaderDigest([3; 32]), 1 << 20).await,
-        Err(RequestError::TooLarge)
-    ));
+    assert!(matches!(me.fetch_envelope(other, HeaderDigest([3; 32]), 1 << 20).await, Err(RequestError::TooLarge)));
 
     let sent = delivery(vec![6; 3 << 20]);
     assert_eq!(me.deliver(other, &sent).await.unwrap(), DeliveryAck::Stored);
@@ -200,7 +199,9 @@ async fn what_exceeds_a_limit_is_not_even_sent() {
         assert!(matches!(me.fetch_envelopes(other, ranges).await, Err(RequestError::TooLarge)));
     }
     let request = EntriesRequest { log: LOG, from: LeafIndex(0), to: LeafIndex(8_193), head: TreeSize(9_000) };
-    for bad in [request, EntriesRequest { to: LeafIndex(0), ..request }, EntriesRequest { head: TreeSize(1), ..request }] {
+    for bad in
+        [request, EntriesRequest { to: LeafIndex(0), ..request }, EntriesRequest { head: TreeSize(1), ..request }]
+    {
         assert!(matches!(me.fetch_entries(other, bad).await.map(drop), Err(RequestError::TooLarge)));
     }
     let mut lying = delivery(vec![1]);
@@ -324,10 +325,8 @@ async fn disconnecting_a_hub_ends_its_sessions_under_every_key() {
     second.tls.chain[0] = leaf;
     second.tls.key = tls;
     let mut listener = start(&consortium, 0, vec![addresses[0]], consortium.membership());
-    let mut dialers = [
-        start(&consortium, 1, vec![], consortium.membership()),
-        start_as(second, vec![], consortium.membership()),
-    ];
+    let mut dialers =
+        [start(&consortium, 1, vec![], consortium.membership()), start_as(second, vec![], consortium.membership())];
     for dialer in &mut dialers {
         dialer.wait_up(false).await;
     }

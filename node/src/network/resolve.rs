@@ -14,7 +14,9 @@ pub(crate) fn select(endpoints: &[Endpoint], networks: &[String]) -> Vec<Endpoin
     if networks.is_empty() {
         return endpoints.to_vec();
     }
-    let on = |network: &String| endpoints.iter().filter(|endpoint| endpoint.network == *network).cloned().collect::<Vec<_>>();
+    let on = |network: &String| {
+        endpoints.iter().filter(|endpoint| endpoint.network == *network).cloned().collect::<Vec<_>>()
+    };
     networks.iter().flat_map(on).collect()
 }
 

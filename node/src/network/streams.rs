@@ -76,21 +76,16 @@ impl StreamServer {
         }
     }
 
-    fn admit(
-        &self,
-        peer: PeerId,
-        mut stream: Stream,
-        running: &mut JoinSet<HubId>,
-        open: &mut BTreeMap<HubId, usize>,
-    ) {
+    fn admit(&self, peer: PeerId, mut stream: Stream, running: &mut JoinSet<HubId>, open: &mut BTreeMap<HubId, usize>) {
         // Dropping a stream resets it: the policy for whoever is not, or no longer, a full member.
         let Some(peer) = self.peers.by_peer(&peer).filter(|peer| !peer.limited) else { return };
         let count = open.entry(peer.hub).or_default();
-        let affordable = self
-            .budgets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .spend(peer.hub, Spending::Streams, 1, Instant::now());
+        let affordable = self.budgets.lock().unwrap_or_else(PoisonError::into_inner).spend(
+            peer.hub,
+            Spending::Streams,
+            1,
+            Instant::now(),
+        );
         if *count >= STREAMS_PER_PEER_MAX || !affordable {
             tracing::debug!(hub = %peer.hub, kind = ?self.kind, "stream refused: over its budget");
             return;

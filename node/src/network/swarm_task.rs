@@ -374,7 +374,8 @@ impl SwarmTask {
             request_response::Event::Message { peer, message, .. } => match message {
                 request_response::Message::Request { request, channel, .. } => {
                     let admitted = self.admit(&peer, Spending::RosterRequests);
-                    let too_many = matches!(&request, RosterRequest::Push(rosters) if rosters.len() > ROSTERS_PER_MESSAGE_MAX);
+                    let too_many =
+                        matches!(&request, RosterRequest::Push(rosters) if rosters.len() > ROSTERS_PER_MESSAGE_MAX);
                     match admitted {
                         Ok(peer) if !too_many => {
                             let server = self.server.clone();

@@ -57,7 +57,8 @@ fn blocks(hubs: &[HubRelease]) -> Vec<(Vec<&HubRelease>, Fate<'_>)> {
         let held: Vec<_> = hub.held.iter().map(|held| (&held.unit, held.rule.as_str())).collect();
         let key = |(released, held, carrier): &Fate<'_>| {
             let positions: Vec<usize> = released.iter().map(|unit| unit.position).collect();
-            let held: Vec<(usize, String)> = held.iter().map(|(unit, rule)| (unit.position, (*rule).to_owned())).collect();
+            let held: Vec<(usize, String)> =
+                held.iter().map(|(unit, rule)| (unit.position, (*rule).to_owned())).collect();
             (positions, held, (*carrier).to_owned())
         };
         let fate = (released, held, hub.carrier.as_str());
@@ -78,7 +79,9 @@ fn heading(hubs: &[&HubRelease], released: usize, units: usize, carrier: &str) -
     };
     // Up to three hubs are named in full, a crowd by country.
     let names: Vec<String> = match hubs {
-        [_] | [_, _] | [_, _, _] => hubs.iter().map(|hub| format!("{} {}", clean(&hub.country), clean(&hub.domain))).collect(),
+        [_] | [_, _] | [_, _, _] => {
+            hubs.iter().map(|hub| format!("{} {}", clean(&hub.country), clean(&hub.domain))).collect()
+        }
         crowd => crowd.iter().map(|hub| clean(&hub.country)).collect(),
     };
     let separator = if hubs.len() > 3 { " " } else { ", " };
@@ -173,14 +176,19 @@ mod tests {
 
     fn hub(country: &str, released: &[UnitLabel], held: &[(UnitLabel, &str)]) -> HubRelease {
         let words = |rule: &str| match rule {
-            "release.red-named" => "TLP:RED goes only to recipients that the publisher names, and only by direct delivery".into(),
+            "release.red-named" => {
+                "TLP:RED goes only to recipients that the publisher names, and only by direct delivery".into()
+            }
             _ => "TLP:AMBER+STRICT stays within the organisation of the source".to_owned(),
         };
         HubRelease {
             country: country.into(),
             domain: format!("{}.hub.example", country.to_lowercase()),
             released: released.to_vec(),
-            held: held.iter().map(|(unit, rule)| HeldUnit { unit: unit.clone(), rule: (*rule).into(), words: words(rule) }).collect(),
+            held: held
+                .iter()
+                .map(|(unit, rule)| HeldUnit { unit: unit.clone(), rule: (*rule).into(), words: words(rule) })
+                .collect(),
             carrier: if released.is_empty() { "nothing".into() } else { "audience".into() },
         }
     }

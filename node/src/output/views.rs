@@ -88,7 +88,10 @@ pub(crate) fn status(answer: &StatusAnswer) -> String {
     table.row(["groups", &groups]);
     table.row(["log", &format!("{}: {} leaves, {} signed", answer.origin, answer.size, answer.signed_size)]);
     table.row(["signing", &answer.gate]);
-    table.row(["post-quantum keys", &format!("on {}", if answer.pq == "token" { "the token" } else { "disk, wrapped by the token" })]);
+    table.row([
+        "post-quantum keys",
+        &format!("on {}", if answer.pq == "token" { "the token" } else { "disk, wrapped by the token" }),
+    ]);
     table.row(["peers", &format!("{} connected, {} leaves behind", answer.peers, answer.lag)]);
     table.row(["objects", &answer.objects.to_string()]);
     let waiting = format!(

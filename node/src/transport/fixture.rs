@@ -4,12 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cresset_protocol::ids::{
-    ConsortiumId, Country, HubId, RosterDigest, RosterVersion, SpkiDigest, UnixSeconds,
-};
-use cresset_protocol::membership::roster::{
-    Endpoint, HubEntry, HubStatus, PqCustody, RosterBody, VersionRange,
-};
+use cresset_protocol::ids::{ConsortiumId, Country, HubId, RosterDigest, RosterVersion, SpkiDigest, UnixSeconds};
+use cresset_protocol::membership::roster::{Endpoint, HubEntry, HubStatus, PqCustody, RosterBody, VersionRange};
 use cresset_protocol::suite::Suite;
 use cresset_token::file::FileKeyStore;
 use cresset_token::keystore::{KeyName, KeyStore};

@@ -65,11 +65,7 @@ impl Handshaker {
         self.greet(tls.into(), Role::Listener).await
     }
 
-    async fn greet<S>(
-        &self,
-        mut tls: TlsStream<S>,
-        role: Role,
-    ) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
+    async fn greet<S>(&self, mut tls: TlsStream<S>, role: Role) -> Result<(Authenticated, TlsStream<S>), HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {

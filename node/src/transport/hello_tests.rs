@@ -68,22 +68,22 @@ fn every_wrong_body_is_refused_by_name() {
         assert_eq!(listener.on_body(&body).map(drop).unwrap_err(), expected);
     };
     let (own, other, stranger) = (pair.consortium.hubs[1].id, pair.consortium.hubs[2].id, HubId([0xee; 16]));
-    check(body_with(&pair, |b| b.consortium.0[0] ^= 1), HelloError::Consortium {
-        offered: ConsortiumId({
-            let mut id = [7; 32];
-            id[0] ^= 1;
-            id
-        }),
-    });
+    check(
+        body_with(&pair, |b| b.consortium.0[0] ^= 1),
+        HelloError::Consortium {
+            offered: ConsortiumId({
+                let mut id = [7; 32];
+                id[0] ^= 1;
+                id
+            }),
+        },
+    );
     check(body_with(&pair, |b| b.hub = stranger), HelloError::UnknownHub { hub: stranger });
     check(body_with(&pair, |b| b.hub = other), HelloError::KeyOfAnother { hub: other });
     check(body_with(&pair, |b| b.hub = own), HelloError::Reflected);
     check(body_with(&pair, |b| b.versions = VersionRange { min: 2, max: 9 }), HelloError::Versions { min: 2, max: 9 });
     check(body_with(&pair, |b| b.versions = VersionRange { min: 1, max: 0 }), HelloError::Versions { min: 1, max: 0 });
-    assert!(matches!(
-        pair.listen(&[0xa0], &[]),
-        Err(HelloError::Malformed(_))
-    ));
+    assert!(matches!(pair.listen(&[0xa0], &[]), Err(HelloError::Malformed(_))));
     let oversized = vec![0; HELLO_FRAME_BYTES_MAX + 1];
     assert!(matches!(pair.listen(&oversized, &[]), Err(HelloError::Malformed(CodecError::TooLarge { .. }))));
     assert_eq!(Suite::from_code(2), None, "an unknown suite does not even decode");
@@ -114,10 +114,7 @@ fn a_reflected_hello_is_refused() {
     let (_, dialer_body) = pair.start(0, 1, Role::Dialer);
     let proof = pair.sign(1, &listener.on_body(&dialer_body).unwrap());
     let hub = pair.consortium.hubs[1].id;
-    assert_eq!(
-        dialer.on_body(&listener_body).unwrap().on_proof(&proof, &Verifier),
-        Err(HelloError::Signature { hub })
-    );
+    assert_eq!(dialer.on_body(&listener_body).unwrap().on_proof(&proof, &Verifier), Err(HelloError::Signature { hub }));
 }
 
 #[test]

@@ -74,8 +74,7 @@ impl Membership {
         let versions = intersect(SUPPORTED_VERSIONS, roster.versions)
             .ok_or(MembershipError::NoCommonVersion { min: roster.versions.min, max: roster.versions.max })?;
         let hubs: BTreeMap<_, _> = roster.hubs.iter().map(|hub| (hub.id, Member::from_entry(hub))).collect();
-        let by_key =
-            hubs.values().flat_map(|hub| hub.tls_keys.iter().map(|key| (*key, hub.hub))).collect();
+        let by_key = hubs.values().flat_map(|hub| hub.tls_keys.iter().map(|key| (*key, hub.hub))).collect();
         Ok(Self {
             consortium,
             suite,

@@ -35,9 +35,7 @@ pub use hello::{
     Authenticated, EXPORTER_BYTES, EXPORTER_LABEL, Hello, HelloAgreed, HelloBody, HelloError, HelloProof, Role,
     RosterRelation,
 };
-pub use membership::{
-    Member, Membership, MembershipError, MembershipReader, SUPPORTED_VERSIONS, key_of_peer, peer_id,
-};
+pub use membership::{Member, Membership, MembershipError, MembershipReader, SUPPORTED_VERSIONS, key_of_peer, peer_id};
 pub use profile::ProfileError;
 pub(crate) use sessions::Sessions;
 pub use tls::{ALPN, Clock, TlsError, TlsIdentity, spki_digest};
@@ -86,9 +84,7 @@ pub(crate) fn build(
     let places = places::Places::new();
     let table = sessions.clone();
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .and_then(move |stream, endpoint| {
-            upgrade(handshaker.clone(), places.clone(), table.clone(), stream, endpoint)
-        })
+        .and_then(move |stream, endpoint| upgrade(handshaker.clone(), places.clone(), table.clone(), stream, endpoint))
         .boxed();
     Ok(Built { transport, peer: peer_id(&own_key), sessions })
 }

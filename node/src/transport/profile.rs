@@ -49,11 +49,7 @@ pub(crate) fn check(certificate: &CertificateDer<'_>, domain: &str, now: UnixTim
 
 fn check_key(spki: &x509_cert::spki::SubjectPublicKeyInfoOwned) -> Result<(), ProfileError> {
     let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
-    if spki.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1) {
-        Ok(())
-    } else {
-        Err(ProfileError::Key)
-    }
+    if spki.algorithm.oid == EC_PUBLIC_KEY && curve == Some(SECP384R1) { Ok(()) } else { Err(ProfileError::Key) }
 }
 
 /// Object identifiers, from RFC 5280 and RFC 5480.

@@ -169,7 +169,10 @@ async fn every_departure_from_the_certificate_profile_is_refused() {
     type Spoil = fn(&mut CertificateParams);
     let cases: [(Spoil, &str); 8] = [
         (|p| p.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained), "a CA's"),
-        (|p| p.subject_alt_names = CertificateParams::new(vec!["other.example".into()]).unwrap().subject_alt_names, "domain"),
+        (
+            |p| p.subject_alt_names = CertificateParams::new(vec!["other.example".into()]).unwrap().subject_alt_names,
+            "domain",
+        ),
         (|p| p.subject_alt_names.extend(p.subject_alt_names.clone()), "domain"),
         (|p| p.not_after = date_time_ymd(2026, 2, 1), "not in force"),
         (|p| p.not_before = date_time_ymd(2027, 12, 1), "not in force"),

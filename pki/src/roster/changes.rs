@@ -111,8 +111,22 @@ fn differences<'a>(old: &'a [Field], new: &'a [Field]) -> impl Iterator<Item = S
 
 fn whole(body: &RosterBody) -> Vec<Field> {
     let RosterBody {
-        version: _, name, nonce, consortium: _, predecessors: _, issued: _, expires: _, officers: _, quorum, suites,
-        root_certificate, hubs: _, groups: _, policy, versions, exceptions,
+        version: _,
+        name,
+        nonce,
+        consortium: _,
+        predecessors: _,
+        issued: _,
+        expires: _,
+        officers: _,
+        quorum,
+        suites,
+        root_certificate,
+        hubs: _,
+        groups: _,
+        policy,
+        versions,
+        exceptions,
     } = body;
     vec![
         ("name", name.clone()),
@@ -137,8 +151,19 @@ fn officer_fields(officer: &Officer) -> Vec<Field> {
 
 fn hub_fields(hub: &HubEntry) -> Vec<Field> {
     let HubEntry {
-        id: _, country, jurisdiction, domain, status, roles, tls_keys, authentication_key, logs, encryption_keys,
-        recovery_key, endpoints, pq,
+        id: _,
+        country,
+        jurisdiction,
+        domain,
+        status,
+        roles,
+        tls_keys,
+        authentication_key,
+        logs,
+        encryption_keys,
+        recovery_key,
+        endpoints,
+        pq,
     } = hub;
     let encryption = encryption_keys.iter().map(|entry| {
         format!("period {} from {} {}", entry.period, clock::words(entry.active_from), key(entry.key.as_bytes()))

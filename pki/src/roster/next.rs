@@ -54,7 +54,12 @@ pub(super) fn run(arguments: &NextArguments) -> Result<Report, PkiError> {
     let mut lines = vec![format!("Version {} of `{}`, not signed yet", body.version, body.name)];
     lines.push(format!("  digest {digest}"));
     lines.extend(changes.iter().map(|change| format!("  {change}")));
-    lines.push(format!("  written to {}; {} of {} officers sign it", arguments.out.display(), prev.body().quorum, prev.body().officers.len()));
+    lines.push(format!(
+        "  written to {}; {} of {} officers sign it",
+        arguments.out.display(),
+        prev.body().quorum,
+        prev.body().officers.len()
+    ));
     let json = json!({
         "version": body.version.0, "digest": digest.to_string(), "changes": changes, "file": arguments.out,
     });
@@ -66,7 +71,9 @@ pub(super) fn find(body: &RosterBody, text: &str) -> Result<HubId, PkiError> {
     let country = Country::parse(&text.to_ascii_uppercase()).ok();
     let fits = |hub: &&HubEntry| {
         hub.status.in_standing()
-            && (hub.domain == text || Some(hub.country) == country || HubId::from_hex(text).is_ok_and(|id| id == hub.id))
+            && (hub.domain == text
+                || Some(hub.country) == country
+                || HubId::from_hex(text).is_ok_and(|id| id == hub.id))
     };
     let mut hubs = body.hubs.iter().filter(fits);
     let first = hubs.next().ok_or_else(|| FindHubError::Unknown(text.to_owned()))?;

@@ -59,7 +59,9 @@ impl OpenedGroup {
     pub(super) fn lines(&self) -> Vec<String> {
         let (id, version) = (&self.entry.id, self.entry.version);
         let Some(content) = &self.content else {
-            return vec![format!("sharing group {id} version {version}: CLOSED to you, who lose seat or key; ask who keeps theirs")];
+            return vec![format!(
+                "sharing group {id} version {version}: CLOSED to you, who lose seat or key; ask who keeps theirs"
+            )];
         };
         let mut lines = vec![
             format!("sharing group `{}` ({id}) version {version}", content.document.name),

@@ -45,11 +45,7 @@ pub(super) fn run(arguments: &SignArguments) -> Result<Report, PkiError> {
 }
 
 /// The changed groups; the encryption key is unwrapped only if there is one.
-fn opened_groups(
-    holder: &Keyholder,
-    prev: &VerifiedRoster,
-    body: &RosterBody,
-) -> Result<Vec<OpenedGroup>, PkiError> {
+fn opened_groups(holder: &Keyholder, prev: &VerifiedRoster, body: &RosterBody) -> Result<Vec<OpenedGroup>, PkiError> {
     if !body.groups.iter().any(|group| changes::is_changed(prev.body(), group)) {
         return Ok(Vec::new());
     }

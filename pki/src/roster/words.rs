@@ -24,7 +24,11 @@ pub(crate) fn describe(roster: &VerifiedRoster, now: UnixSeconds) -> Vec<String>
         let endpoint = hub.endpoints.first().map_or_else(String::new, |e| format!(" {}:{}", e.host, e.port));
         lines.push(format!(
             "    {} {:<9} {:<28} {}{endpoint} pq: {}",
-            hub.country, hub.status.word(), hub.domain, hub.id, custody(hub.pq)
+            hub.country,
+            hub.status.word(),
+            hub.domain,
+            hub.id,
+            custody(hub.pq)
         ));
     }
     lines.extend(roster.warnings(now).iter().map(|warning| format!("  warning: {warning}")));

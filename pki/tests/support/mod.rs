@@ -39,9 +39,12 @@ impl Consortium {
         for name in ["root", "issuing", "officer-1", "officer-2", "officer-3"] {
             this.write_config(name);
         }
-        this.run("ceremony found --name Test --root root/config.toml --issuing issuing/config.toml \
+        this.run(
+            "ceremony found --name Test --root root/config.toml --issuing issuing/config.toml \
                   --officer officer-1/config.toml --officer officer-2/config.toml --officer officer-3/config.toml \
-                  --out public", 0);
+                  --out public",
+            0,
+        );
         this
     }
 
@@ -131,7 +134,9 @@ impl Consortium {
     pub(crate) fn approve(&self, country: &str) -> String {
         for officer in [1, 2] {
             self.on_chain(
-                &format!("approve {country}.request --officer officer-{officer}/config.toml -o {country}.approval-{officer}"),
+                &format!(
+                    "approve {country}.request --officer officer-{officer}/config.toml -o {country}.approval-{officer}"
+                ),
                 0,
             );
         }
@@ -168,7 +173,8 @@ pub(crate) fn now() -> UnixSeconds {
 
 /// Runs `openssl`, if there is one; `None` without.
 pub(crate) fn openssl(directory: &Path, arguments: &str) -> Option<String> {
-    let output = std::process::Command::new("openssl").current_dir(directory).args(arguments.split_whitespace()).output();
+    let output =
+        std::process::Command::new("openssl").current_dir(directory).args(arguments.split_whitespace()).output();
     let Ok(output) = output else {
         eprintln!("SKIPPED: no openssl on PATH");
         return None;

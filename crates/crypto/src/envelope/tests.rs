@@ -244,6 +244,7 @@ impl Hubs {
 
 fn grant_share(audience: &AudienceKey) -> KeyGrantShare {
     KeyGrantShare {
+        kind: cresset_protocol::log::kinds::KindTag,
         suite: 1,
         audience: *audience.id(),
         serial: SERIAL,

@@ -62,7 +62,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value<'_>, JsonError> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(JsonError { offset: 0, fault: JsonFault::ByteOrderMark });
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| JsonError { offset: error.valid_up_to(), fault: JsonFault::Utf8 })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| JsonError { offset: error.valid_up_to(), fault: JsonFault::Utf8 })?;
     let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, values: 0 };
     let value = parser.value(0)?;
     parser.skip_space();
@@ -352,7 +353,8 @@ impl<'a> Parser<'a> {
 }
 
 fn check_distinct(members: &[(Cow<'_, str>, Value<'_>)], offsets: &[usize]) -> Result<(), JsonError> {
-    let mut keys: Vec<(&str, usize)> = members.iter().map(|(key, _)| key.as_ref()).zip(offsets.iter().copied()).collect();
+    let mut keys: Vec<(&str, usize)> =
+        members.iter().map(|(key, _)| key.as_ref()).zip(offsets.iter().copied()).collect();
     keys.sort_unstable();
     let duplicate = keys.windows(2).find_map(|pair| match pair {
         [(a, _), (b, offset)] if a == b => Some(*offset),

@@ -15,7 +15,9 @@ fn refusal(bytes: &[u8]) -> JsonError {
 
 #[test]
 fn every_refusal_names_its_fault_and_offset() {
-    let check = |bytes: &[u8], offset, fault| assert_eq!(refusal(bytes), JsonError { offset, fault }, "{}", bytes.escape_ascii());
+    let check = |bytes: &[u8], offset, fault| {
+        assert_eq!(refusal(bytes), JsonError { offset, fault }, "{}", bytes.escape_ascii())
+    };
     check(b"", 0, JsonFault::End);
     check(b"\xef\xbb\xbf{}", 0, JsonFault::ByteOrderMark);
     check(b"[\"\xff\"]", 2, JsonFault::Utf8);
@@ -61,7 +63,8 @@ const REFUSED_ON_PURPOSE: [&str; 2] = ["y_object_duplicated_key.json", "y_object
 
 #[test]
 fn json_test_suite_is_judged_as_it_asks() {
-    let root = std::env::var("CRESSET_TEST_DATA").map_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into(), std::path::PathBuf::from);
+    let root = std::env::var("CRESSET_TEST_DATA")
+        .map_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into(), std::path::PathBuf::from);
     let file = root.join("vectors/json-test-suite/cases.b64.json.gz");
     let mut text = String::new();
     flate2::read::GzDecoder::new(std::fs::File::open(&file).unwrap()).read_to_string(&mut text).unwrap();

@@ -26,7 +26,12 @@ pub(super) struct Labels {
 
 impl Labels {
     /// Reads tags, distribution and sharing group of an element that stands inside `outer`.
-    pub(super) fn of(element: &Value<'_>, place: &str, outer: &Self, warnings: &mut Vec<Warning>) -> Result<Self, ParseError> {
+    pub(super) fn of(
+        element: &Value<'_>,
+        place: &str,
+        outer: &Self,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, ParseError> {
         let mut own = Self::default();
         let mut seen = (0, 0);
         for name in tag_names(element) {
@@ -140,7 +145,10 @@ const LABEL_BYTES_MAX: usize = 4096;
 
 /// The sharing group that an element names by UUID.
 pub(super) fn sharing_group(element: &Value<'_>) -> Option<GroupId> {
-    let uuid = element.get("SharingGroup").and_then(|group| group.get("uuid")).or_else(|| element.get("sharing_group_uuid"))?;
+    let uuid = element
+        .get("SharingGroup")
+        .and_then(|group| group.get("uuid"))
+        .or_else(|| element.get("sharing_group_uuid"))?;
     ObjectUuid::parse_hyphenated(&uuid.text()?).ok().map(|uuid| GroupId(uuid.0))
 }
 
@@ -284,9 +292,27 @@ mod tests {
             check(unknown, if unknown == "tlp" { HeldReason::LookAlikeLabel } else { HeldReason::UnknownLabel });
         }
         for odd in [
-            "TLP:RED", "Tlp:green", "tlp: green", " tlp:green", "tlp:green ", "tlp : green", "tlp-green", "tlp=green", "TLP GREEN!",
-            "tlр:green", "тlp:green", "t1p:clear", "tІp:clear", "tlp：clear", "ｔｌｐ:clear", "t\u{200b}lp:clear", "tlp:gr\u{435}en\u{200b}",
-            "τlp:white", "tlp∶clear", "tĺp:clear", "tlpred",
+            "TLP:RED",
+            "Tlp:green",
+            "tlp: green",
+            " tlp:green",
+            "tlp:green ",
+            "tlp : green",
+            "tlp-green",
+            "tlp=green",
+            "TLP GREEN!",
+            "tlр:green",
+            "тlp:green",
+            "t1p:clear",
+            "tІp:clear",
+            "tlp：clear",
+            "ｔｌｐ:clear",
+            "t\u{200b}lp:clear",
+            "tlp:gr\u{435}en\u{200b}",
+            "τlp:white",
+            "tlp∶clear",
+            "tĺp:clear",
+            "tlpred",
         ] {
             check(odd, HeldReason::LookAlikeLabel);
         }
@@ -335,7 +361,8 @@ mod tests {
     fn distribution_limits_and_never_widens() {
         let check = |json: &str, expected: Option<Vec<GroupId>>, warned: usize| {
             let mut warnings = Vec::new();
-            let labels = Labels::of(&parse(json.as_bytes()).unwrap(), "event", &Labels::default(), &mut warnings).unwrap();
+            let labels =
+                Labels::of(&parse(json.as_bytes()).unwrap(), "event", &Labels::default(), &mut warnings).unwrap();
             let expected = expected.map(BTreeSet::from_iter);
             assert_eq!((labels.marking().groups, warnings.len()), (expected, warned), "{json}");
         };

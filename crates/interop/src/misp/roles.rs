@@ -31,17 +31,54 @@ const ATTACKER_CATEGORIES: [&str; 9] = [
 
 /// Types that may identify a person.
 const PERSONAL: [&str; 22] = [
-    "ip-src", "ip-dst", "ip-src|port", "ip-dst|port", "phone-number", "iban", "bic", "cc-number", "bank-account-nr", "aba-rtn",
-    "prtn", "xmr", "btc", "jabber-id", "github-username", "twitter-id", "dns-soa-email", "email", "user-agent", "mac-address",
-    "hostname", "chrome-extension-id",
+    "ip-src",
+    "ip-dst",
+    "ip-src|port",
+    "ip-dst|port",
+    "phone-number",
+    "iban",
+    "bic",
+    "cc-number",
+    "bank-account-nr",
+    "aba-rtn",
+    "prtn",
+    "xmr",
+    "btc",
+    "jabber-id",
+    "github-username",
+    "twitter-id",
+    "dns-soa-email",
+    "email",
+    "user-agent",
+    "mac-address",
+    "hostname",
+    "chrome-extension-id",
 ];
 
 /// MISP types of the category `Person`, by their beginning.
 const PERSONAL_PREFIXES: [&str; 22] = [
-    "email", "whois-registrant", "first-name", "middle-name", "last-name", "full-name", "date-of-birth", "place-of-birth",
-    "gender", "passport-", "visa-number", "redress-number", "nationality", "issue-date-of-the-visa", "primary-residence",
-    "country-of-residence", "special-service-request", "frequent-flyer-number", "travel-details", "payment-details",
-    "passenger-name-record", "identity-card-number",
+    "email",
+    "whois-registrant",
+    "first-name",
+    "middle-name",
+    "last-name",
+    "full-name",
+    "date-of-birth",
+    "place-of-birth",
+    "gender",
+    "passport-",
+    "visa-number",
+    "redress-number",
+    "nationality",
+    "issue-date-of-the-visa",
+    "primary-residence",
+    "country-of-residence",
+    "special-service-request",
+    "frequent-flyer-number",
+    "travel-details",
+    "payment-details",
+    "passenger-name-record",
+    "identity-card-number",
 ];
 
 fn could_be_personal(type_name: &str) -> bool {
@@ -59,7 +96,8 @@ mod tests {
 
     #[test]
     fn category_and_type_decide_the_role() {
-        let check = |category, type_name, role| assert_eq!(role_of(category, type_name), role, "{category} {type_name}");
+        let check =
+            |category, type_name, role| assert_eq!(role_of(category, type_name), role, "{category} {type_name}");
         check("Network activity", "ip-dst", IdentifierRole::Attacker);
         check("Payload delivery", "email-src", IdentifierRole::Attacker);
         check("Payload delivery", "sha256", IdentifierRole::Attacker);

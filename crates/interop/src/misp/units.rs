@@ -39,7 +39,12 @@ impl Walk {
     }
 
     /// Walks a whole document, wrapped or not; returns the container's marking.
-    pub(super) fn document(&mut self, document: &Value<'_>, event: &Value<'_>, uuid: ObjectUuid) -> Result<Marking, ParseError> {
+    pub(super) fn document(
+        &mut self,
+        document: &Value<'_>,
+        event: &Value<'_>,
+        uuid: ObjectUuid,
+    ) -> Result<Marking, ParseError> {
         let labels = Labels::of(event, "event", &Labels::default(), &mut self.warnings)?;
         let marking = labels.marking();
         let unit = self.open(UnitKind::Container, "event".to_owned(), Some(uuid), &marking)?;
@@ -50,7 +55,11 @@ impl Walk {
         } else if let Kind::Object(members) = &document.kind {
             for (key, value) in members {
                 path.push(PathStep::Key(key.to_string()));
-                if std::ptr::eq(value, event) { self.fields(event, &element, &mut path)? } else { self.keep(value, unit, &mut path) }
+                if std::ptr::eq(value, event) {
+                    self.fields(event, &element, &mut path)?
+                } else {
+                    self.keep(value, unit, &mut path)
+                }
                 path.pop();
             }
         }
@@ -70,7 +79,9 @@ impl Walk {
             path.push(PathStep::Key(key.to_string()));
             match (&member.kind, member_kind(key)) {
                 (Kind::Array(list), Some(kind)) if !list.is_empty() => self.list(list, key, kind, element, path)?,
-                _ if key == "SharingGroup" && matches!(member.kind, Kind::Object(_)) => self.group(value, member, element, path)?,
+                _ if key == "SharingGroup" && matches!(member.kind, Kind::Object(_)) => {
+                    self.group(value, member, element, path)?
+                }
                 _ if key == "event_creator_email" => self.local(member, key, element, path)?,
                 _ => self.keep(member, element.unit, path),
             }
@@ -80,14 +91,22 @@ impl Walk {
     }
 
     /// An array in which every member is a unit.
-    fn list(&mut self, list: &[Value<'_>], key: &str, kind: UnitKind, outer: &Element<'_>, path: &mut Path) -> Result<(), ParseError> {
+    fn list(
+        &mut self,
+        list: &[Value<'_>],
+        key: &str,
+        kind: UnitKind,
+        outer: &Element<'_>,
+        path: &mut Path,
+    ) -> Result<(), ParseError> {
         let mut steps = Steps::default();
         for member in list {
             let place = if kind == UnitKind::Other { key.to_lowercase() } else { place_name(kind).to_owned() };
             let labels = self.member_labels(member, key, kind, &place, outer.labels)?;
             let marking = labels.marking();
             let step = steps.next(member, &marking, Some(outer.marking));
-            let uuid = member.get("uuid").and_then(Value::text).and_then(|text| ObjectUuid::parse_hyphenated(&text).ok());
+            let uuid =
+                member.get("uuid").and_then(Value::text).and_then(|text| ObjectUuid::parse_hyphenated(&text).ok());
             let unit = self.open(kind, type_name(member, key, kind), uuid, &marking)?;
             path.push(step);
             self.fields(member, &Element { unit, labels: &labels, marking: &marking }, path)?;
@@ -96,7 +115,14 @@ impl Walk {
         Ok(())
     }
 
-    fn member_labels(&mut self, member: &Value<'_>, key: &str, kind: UnitKind, place: &str, outer: &Labels) -> Result<Labels, ParseError> {
+    fn member_labels(
+        &mut self,
+        member: &Value<'_>,
+        key: &str,
+        kind: UnitKind,
+        place: &str,
+        outer: &Labels,
+    ) -> Result<Labels, ParseError> {
         let mut labels = match kind {
             UnitKind::Tag => outer.clone(),
             _ => Labels::of(member, place, outer, &mut self.warnings)?,
@@ -105,7 +131,8 @@ impl Walk {
         if kind == UnitKind::Attribute || key == "ShadowAttribute" {
             labels.role = labels.role.max(Some(role_of(&text("category"), &text("type"))));
         }
-        let local_tag = kind == UnitKind::Tag && is_true(member.get("Tag").unwrap_or(member).get("local").or(member.get("local")));
+        let local_tag =
+            kind == UnitKind::Tag && is_true(member.get("Tag").unwrap_or(member).get("local").or(member.get("local")));
         // What this server correlates is nobody's published content.
         if local_tag || key == "RelatedEvent" {
             labels = labels.own_organisation_only();
@@ -114,7 +141,13 @@ impl Walk {
     }
 
     /// A sharing group's description is for its members only, and for nobody when it cannot be named.
-    fn group(&mut self, owner: &Value<'_>, member: &Value<'_>, outer: &Element<'_>, path: &mut Path) -> Result<(), ParseError> {
+    fn group(
+        &mut self,
+        owner: &Value<'_>,
+        member: &Value<'_>,
+        outer: &Element<'_>,
+        path: &mut Path,
+    ) -> Result<(), ParseError> {
         let mut marking = outer.marking.clone();
         let named: BTreeSet<_> = sharing_group(owner).into_iter().collect();
         marking.groups = Some(match &marking.groups {
@@ -134,7 +167,13 @@ impl Walk {
         Ok(())
     }
 
-    fn open(&mut self, kind: UnitKind, type_name: String, uuid: Option<ObjectUuid>, marking: &Marking) -> Result<usize, ParseError> {
+    fn open(
+        &mut self,
+        kind: UnitKind,
+        type_name: String,
+        uuid: Option<ObjectUuid>,
+        marking: &Marking,
+    ) -> Result<usize, ParseError> {
         marking.check_limits()?;
         self.units.push(Unit { kind, type_name, uuid, marking: marking.clone(), attributes: Vec::new() });
         Ok(self.units.len() - 1)
@@ -217,8 +256,18 @@ fn member_kind(key: &str) -> Option<UnitKind> {
         "Attribute" => Some(UnitKind::Attribute),
         "Object" => Some(UnitKind::Object),
         "Tag" | "EventTag" | "AttributeTag" => Some(UnitKind::Tag),
-        "Galaxy" | "GalaxyCluster" | "GalaxyClusterRelation" | "EventReport" | "ObjectReference" | "ShadowAttribute" | "Sighting"
-        | "RelatedEvent" | "Note" | "Opinion" | "Relationship" | "CryptographicKey" => Some(UnitKind::Other),
+        "Galaxy"
+        | "GalaxyCluster"
+        | "GalaxyClusterRelation"
+        | "EventReport"
+        | "ObjectReference"
+        | "ShadowAttribute"
+        | "Sighting"
+        | "RelatedEvent"
+        | "Note"
+        | "Opinion"
+        | "Relationship"
+        | "CryptographicKey" => Some(UnitKind::Other),
         _ => None,
     }
 }

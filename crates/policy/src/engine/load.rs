@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
-use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use serde_json::Value;
 
 use super::{Engine, EngineError};
@@ -97,9 +99,10 @@ impl Loading<'_> {
             policy: policy.annotation("id").map_or_else(|| policy.id().to_string(), str::to_owned),
             fault,
         };
-        let id = policy.annotation("id").filter(|id| is_rule_id(id)).ok_or_else(|| {
-            fault("`@id` is missing or is not lower-case letters, digits and hyphens")
-        })?;
+        let id = policy
+            .annotation("id")
+            .filter(|id| is_rule_id(id))
+            .ok_or_else(|| fault("`@id` is missing or is not lower-case letters, digits and hyphens"))?;
         let words = policy.annotation("words").filter(|words| !words.is_empty());
         let rank = policy.annotation("rank").map_or(Ok(RANK_DEFAULT), str::parse);
         let rule = Rule {
@@ -130,7 +133,9 @@ impl Loading<'_> {
     fn obligation(&self, policy: &Policy) -> Result<Option<Obligation>, &'static str> {
         let obliges = policy.effect() == Effect::Permit && self.is_only_about(policy, OBLIGE);
         match (policy.annotation("obligation"), obliges) {
-            (Some(name), true) => Obligation::from_name(name).map(Some).ok_or("`@obligation` names one that nobody performs"),
+            (Some(name), true) => {
+                Obligation::from_name(name).map(Some).ok_or("`@obligation` names one that nobody performs")
+            }
             (None, false) => Ok(None),
             _ => Err("`@obligation` belongs to every `permit` of the action `oblige`, and to nothing else"),
         }
@@ -142,7 +147,9 @@ impl Loading<'_> {
         let may = match (bundle.layer, policy.effect()) {
             (Layer::Baseline, _) => true,
             (_, Effect::Forbid) => !touches(policy, &self.vocabulary.action(OBLIGE)),
-            (Layer::Consortium, Effect::Permit) => self.is_only_about(policy, OBLIGE) || self.is_only_about(policy, RELAY),
+            (Layer::Consortium, Effect::Permit) => {
+                self.is_only_about(policy, OBLIGE) || self.is_only_about(policy, RELAY)
+            }
             (Layer::National, Effect::Permit) => self.is_only_about(policy, OBLIGE),
         };
         if may { Ok(()) } else { Err(EngineError::Widens { bundle: bundle.name.clone(), policy: id.to_owned() }) }

@@ -142,7 +142,8 @@ fn each_reason_to_hold_has_its_rule() {
     for status in [HubStatus::Suspended, HubStatus::Removed, HubStatus::Left] {
         check(green(), HubPrincipal { status, ..named() }, "not-active");
     }
-    let fine = Marking { releasable_to: Some(lu), not_before: Some(NOW), destroy_by: Some(UnixSeconds(NOW.0 + 1)), ..green() };
+    let fine =
+        Marking { releasable_to: Some(lu), not_before: Some(NOW), destroy_by: Some(UnixSeconds(NOW.0 + 1)), ..green() };
     assert!(release(&engine, &fine, hub(), situation()).is_permit());
 }
 
@@ -188,10 +189,16 @@ fn admission_holds_what_should_not_have_come() {
     let no = |rule: &str| (false, rule.to_owned());
     let green = Marking::new(Tlp::Green);
     assert!(ask(&green, hub(), situation()).0);
-    assert_eq!(ask(&green, HubPrincipal { status: HubStatus::Suspended, ..hub() }, situation()), no("admit-not-active"));
+    assert_eq!(
+        ask(&green, HubPrincipal { status: HubStatus::Suspended, ..hub() }, situation()),
+        no("admit-not-active")
+    );
     assert_eq!(ask(&Marking::new(Tlp::Red), hub(), situation()), no("admit-red-direct"));
     assert!(ask(&Marking::new(Tlp::Red), hub(), Situation { direct: true, ..situation() }).0);
-    assert_eq!(ask(&Marking { classification: Some("x".into()), ..green.clone() }, hub(), situation()), no("admit-classified"));
+    assert_eq!(
+        ask(&Marking { classification: Some("x".into()), ..green.clone() }, hub(), situation()),
+        no("admit-classified")
+    );
     let not_us = Marking { not_releasable_to: Some(BTreeSet::from([country("AT")])), ..green.clone() };
     assert_eq!(ask(&not_us, hub(), situation()), no("admit-not-for-us"));
     let grouped = Marking { groups: Some(BTreeSet::from([GROUP])), ..green.clone() };
@@ -205,7 +212,10 @@ fn only_the_owner_withdraws() {
     let engine = Engine::baseline().unwrap();
     let ask = |owner| {
         let input = DecisionInput::withdraw(
-            MarkingClass::from(&Marking::new(Tlp::Green)), hub(), Situation { owner, ..situation() });
+            MarkingClass::from(&Marking::new(Tlp::Green)),
+            hub(),
+            Situation { owner, ..situation() },
+        );
         engine.decide(&input).is_permit()
     };
     assert!(ask(true) && !ask(false));
@@ -248,10 +258,15 @@ fn bad_bundles_are_refused_by_name() {
     let text = |policies: &str| matches!(national(policies), Err(EngineError::Text { .. }));
     assert!(text("permit (principal"), "syntax");
     assert!(
-        text(r#"@id("a") @words("x") forbid (principal, action == Action::"release", resource) when { resource.colour == "RED" };"#),
+        text(
+            r#"@id("a") @words("x") forbid (principal, action == Action::"release", resource) when { resource.colour == "RED" };"#
+        ),
         "unknown attribute"
     );
-    assert!(text(r#"@id("a") @words("x") forbid (principal == ?principal, action == Action::"release", resource);"#), "template");
+    assert!(
+        text(r#"@id("a") @words("x") forbid (principal == ?principal, action == Action::"release", resource);"#),
+        "template"
+    );
     let annotation = |policies: &str| matches!(national(policies), Err(EngineError::Annotation { .. }));
     let forbid = r#"forbid (principal, action == Action::"release", resource) when { context.only };"#;
     assert!(annotation(&format!("@words(\"x\") {forbid}")), "no id");
@@ -260,11 +275,15 @@ fn bad_bundles_are_refused_by_name() {
     assert!(annotation(&format!("@id(\"a\") @words(\"x\") @rank(\"high\") {forbid}")), "rank");
     assert!(annotation(&format!("@id(\"tlp-red\") @words(\"x\") {forbid}")), "id of the baseline");
     assert!(annotation(&format!("@id(\"default-deny\") @words(\"x\") {forbid}")), "built-in id");
-    assert!(annotation(&format!("@id(\"a\") @words(\"x\") @obligation(\"strip-attribution\") {forbid}")), "obligation on a forbid");
+    assert!(
+        annotation(&format!("@id(\"a\") @words(\"x\") @obligation(\"strip-attribution\") {forbid}")),
+        "obligation on a forbid"
+    );
     let oblige = r#"@words("x") permit (principal, action == Action::"oblige", resource);"#;
     assert!(annotation(&format!("@id(\"a\") @obligation(\"wash\") {oblige}")), "unknown obligation");
     assert!(annotation(&format!("@id(\"a\") {oblige}")), "oblige without an obligation");
-    let other_schema = PolicyBundle { schema: "entity A;".into(), ..PolicyBundle::overlay("t", 1, Layer::National, "") };
+    let other_schema =
+        PolicyBundle { schema: "entity A;".into(), ..PolicyBundle::overlay("t", 1, Layer::National, "") };
     assert!(matches!(Engine::with_bundles(&[PolicyBundle::baseline(), other_schema]), Err(EngineError::Schema { .. })));
     let base = PolicyBundle::baseline;
     let own = PolicyBundle { policies: "permit (principal, action, resource);".into(), ..base() };
@@ -300,7 +319,9 @@ fn a_question_about_the_wrong_principal_is_refused() {
 fn the_cache_never_outlives_what_time_changes() {
     let engine = Engine::baseline().unwrap();
     let embargo = Marking { not_before: Some(NOW), ..Marking::new(Tlp::Green) };
-    let at = |engine: &Engine, now: u64| release(engine, &embargo, hub(), Situation { now: UnixSeconds(now), ..situation() }).is_permit();
+    let at = |engine: &Engine, now: u64| {
+        release(engine, &embargo, hub(), Situation { now: UnixSeconds(now), ..situation() }).is_permit()
+    };
     assert!(!at(&engine, NOW.0 - 1) && at(&engine, NOW.0) && !at(&engine, NOW.0 - 2));
     assert_eq!(engine.cache.read().unwrap().len(), 2, "the clock itself is not in the key");
     let clocked = national(
@@ -351,7 +372,8 @@ fn an_input_has_one_encoding() {
         assert_eq!(codec::decode::<DecisionInput>(&bytes, 1 << 16).as_ref(), Ok(&case), "seed {seed}");
     }
     let plain = MarkingClass::from(&Marking::new(Tlp::Green));
-    let spelt_out = Marking { exercise: Some(false), not_releasable_to: Some(BTreeSet::new()), ..Marking::new(Tlp::Green) };
+    let spelt_out =
+        Marking { exercise: Some(false), not_releasable_to: Some(BTreeSet::new()), ..Marking::new(Tlp::Green) };
     assert_eq!(plain, MarkingClass::from(&spelt_out));
 }
 

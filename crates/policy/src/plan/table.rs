@@ -29,7 +29,8 @@ pub(super) fn decide(
     let of_units: Vec<MarkingClass> = units.iter().map(|unit| MarkingClass::from(&unit.marking)).collect();
     // Ascending by canonical bytes: the order of the record.
     let distinct: BTreeSet<&MarkingClass> = of_units.iter().collect();
-    let classes: BTreeMap<Vec<u8>, &MarkingClass> = distinct.into_iter().map(|class| (class.to_bytes(), class)).collect();
+    let classes: BTreeMap<Vec<u8>, &MarkingClass> =
+        distinct.into_iter().map(|class| (class.to_bytes(), class)).collect();
     let numbers: BTreeMap<&MarkingClass, u32> = classes.values().copied().zip(0u32..).collect();
     let exercise = of_units.first().is_some_and(|container| container.exercise == Some(true));
     let situation = Situation { exercise, ..situation };

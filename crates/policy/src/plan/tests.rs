@@ -29,7 +29,12 @@ fn recipient(hub: HubId, country: &str, groups: &[GroupId]) -> Recipient {
 }
 
 fn recipients() -> Vec<Recipient> {
-    vec![recipient(AT, "AT", &[GROUP]), recipient(EE, "EE", &[GROUP]), recipient(LU, "LU", &[]), recipient(FI, "FI", &[])]
+    vec![
+        recipient(AT, "AT", &[GROUP]),
+        recipient(EE, "EE", &[GROUP]),
+        recipient(LU, "LU", &[]),
+        recipient(FI, "FI", &[]),
+    ]
 }
 
 fn unit(kind: UnitKind, type_name: &str, marking: Marking) -> Unit {
@@ -43,15 +48,18 @@ fn attribute(marking: Marking) -> Unit {
 /// A GREEN event with one unit of every sort.
 fn event() -> CtiObject {
     let green = Marking::new(Tlp::Green);
-    object(green.clone(), vec![
-        attribute(green.clone()),
-        attribute(green.clone()),
-        attribute(Marking::new(Tlp::Amber)),
-        attribute(Marking::new(Tlp::Red)),
-        attribute(Marking::unlabelled()),
-        attribute(Marking { identifier_role: Some(IdentifierRole::Victim), ..green }),
-        attribute(Marking::held(HeldReason::LookAlikeLabel)),
-    ])
+    object(
+        green.clone(),
+        vec![
+            attribute(green.clone()),
+            attribute(green.clone()),
+            attribute(Marking::new(Tlp::Amber)),
+            attribute(Marking::new(Tlp::Red)),
+            attribute(Marking::unlabelled()),
+            attribute(Marking { identifier_role: Some(IdentifierRole::Victim), ..green }),
+            attribute(Marking::held(HeldReason::LookAlikeLabel)),
+        ],
+    )
 }
 
 fn object(container: Marking, units: Vec<Unit>) -> CtiObject {
@@ -91,7 +99,13 @@ fn a_red_unit_in_a_green_event_goes_to_the_named_hub_only() {
     assert_eq!(hub(&plan, EE).released, [0, 1, 2, 3, 5]);
     assert_eq!(hub(&plan, FI).released, [0, 1, 2]);
     assert_eq!(held(&plan, LU), [(6, "victim-stays-national".into()), (7, "look-alike-label".into())]);
-    let fi = ["amber-not-addressed", "red-not-named", "unlabelled-not-addressed", "victim-stays-national", "look-alike-label"];
+    let fi = [
+        "amber-not-addressed",
+        "red-not-named",
+        "unlabelled-not-addressed",
+        "victim-stays-national",
+        "look-alike-label",
+    ];
     assert_eq!(held(&plan, FI), (3..).zip(fi.map(String::from)).collect::<Vec<_>>());
 }
 
@@ -99,11 +113,14 @@ fn a_red_unit_in_a_green_event_goes_to_the_named_hub_only() {
 fn red_makes_a_view_direct_and_each_hub_gets_one_view() {
     let plan = plan(&event(), &to_lu_and_group());
     let carriage: Vec<_> = plan.views.iter().map(|v| (v.hubs.clone(), v.carriage, v.relay, v.marking.tlp)).collect();
-    assert_eq!(carriage, [
-        (vec![EE], Carriage::Audience, CarrierScope::Eea, Tlp::AmberStrict),
-        (vec![LU], Carriage::Direct, CarrierScope::Nobody, Tlp::Red),
-        (vec![FI], Carriage::Audience, CarrierScope::Eea, Tlp::Green),
-    ]);
+    assert_eq!(
+        carriage,
+        [
+            (vec![EE], Carriage::Audience, CarrierScope::Eea, Tlp::AmberStrict),
+            (vec![LU], Carriage::Direct, CarrierScope::Nobody, Tlp::Red),
+            (vec![FI], Carriage::Audience, CarrierScope::Eea, Tlp::Green),
+        ]
+    );
     for (at, view) in plan.views.iter().enumerate() {
         for id in &view.hubs {
             assert_eq!((hub(&plan, *id).view, &hub(&plan, *id).released), (Some(at), &view.units));

@@ -54,7 +54,8 @@ fn entry_bundles_round_trip_and_refuse_damage() {
 
 #[test]
 fn sidecars_are_in_order_and_not_empty() {
-    let item = |position, header: Option<&[u8]>| SidecarItem { position, header: header.map(<[u8]>::to_vec), opening: None };
+    let item =
+        |position, header: Option<&[u8]>| SidecarItem { position, header: header.map(<[u8]>::to_vec), opening: None };
     let check = |items: Vec<SidecarItem>, fits: bool| {
         let sidecar = Sidecar { items };
         assert_eq!(Sidecar::decode(&sidecar.to_bytes()).is_ok(), fits, "{sidecar:?}");
@@ -88,7 +89,8 @@ fn every_wrong_manifest_is_refused_by_name() {
     check(&|m| m.files.reverse(), BundleError::Order);
     check(&|m| m.files[1] = m.files[0].clone(), BundleError::Order);
     check(&|m| m.logs.reverse(), BundleError::Order);
-    for path in ["", "/etc/passwd", "../up", "a/../b", "a//b", "a/./b", ".hidden", "A", "a\\b", "manifest.cbor", "a b"] {
+    for path in ["", "/etc/passwd", "../up", "a/../b", "a//b", "a/./b", ".hidden", "A", "a\\b", "manifest.cbor", "a b"]
+    {
         check(&|m| m.files[0].path = path.to_owned(), BundleError::Path(path.to_owned()));
     }
     assert!(matches!(BundleManifest::decode(&[0xa0]), Err(BundleError::Codec(_))));

@@ -148,7 +148,8 @@ impl Checkpoint {
     /// [`NoteError::Checkpoint`] or [`NoteError::Origin`].
     pub fn from_text(text: &str) -> Result<Self, NoteError> {
         let mut lines = text.strip_suffix('\n').ok_or(NoteError::Checkpoint)?.split('\n');
-        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next()) else {
+        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
+        else {
             return Err(NoteError::Checkpoint);
         };
         let origin = Origin::parse(origin)?;

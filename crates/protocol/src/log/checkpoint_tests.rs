@@ -1,7 +1,5 @@
 use super::*;
-use crate::signing::{
-    MlDsa65PublicKey, MlDsa87PublicKey, MlDsa87Signature, P384PublicKey,
-};
+use crate::signing::{MlDsa65PublicKey, MlDsa87PublicKey, MlDsa87Signature, P384PublicKey};
 use sha2::{Digest, Sha256};
 
 /// Stands in for real signatures: a signature is the digest of key and message, repeated.
@@ -126,9 +124,23 @@ fn origins_have_one_text() {
     assert_eq!((parsed.domain(), parsed.generation()), ("hub.at.example", 12));
     assert_eq!(parsed.next_generation().unwrap().as_str(), "hub.at.example/prov/13");
     let long = format!("{}/prov/1", vec!["a"; 60].join("."));
-    for bad in ["", "hub/prov/", "hub/prov/0", "hub/prov/01", "hub/prov/+1", "Hub/prov/1", "-a/prov/1", "a-/prov/1",
-        "a..b/prov/1", "/prov/1", "hub/prov/1/", "hub/prov/1/prov/1", "h b/prov/1", "hub/prov/4294967296", &long]
-    {
+    for bad in [
+        "",
+        "hub/prov/",
+        "hub/prov/0",
+        "hub/prov/01",
+        "hub/prov/+1",
+        "Hub/prov/1",
+        "-a/prov/1",
+        "a-/prov/1",
+        "a..b/prov/1",
+        "/prov/1",
+        "hub/prov/1/",
+        "hub/prov/1/prov/1",
+        "h b/prov/1",
+        "hub/prov/4294967296",
+        &long,
+    ] {
         assert!(Origin::parse(bad).is_err(), "{bad}");
     }
 }

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::codec::{self, CodecError};
 use crate::envelope::{EnvelopeHeader, HeaderError, header_digest_of_wire};
 use crate::ids::{ConsortiumId, LogId, NodeHash};
-use crate::limits::{HEADER_BYTES_MAX, ENTRY_BYTES_MAX};
+use crate::limits::{ENTRY_BYTES_MAX, HEADER_BYTES_MAX};
 use crate::log::leaf::Leaf;
 use crate::log::record::{Opening, OpeningError};
 

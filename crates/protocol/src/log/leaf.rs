@@ -49,8 +49,19 @@ pub enum LeafKind {
 impl LeafKind {
     /// Every kind, in ascending order.
     pub const ALL: [Self; 13] = [
-        Self::Genesis, Self::KeyEpoch, Self::Policy, Self::Roster, Self::Heads, Self::Evidence, Self::Close,
-        Self::Continues, Self::Erase, Self::Publish, Self::KeyGrant, Self::Withdraw, Self::Private,
+        Self::Genesis,
+        Self::KeyEpoch,
+        Self::Policy,
+        Self::Roster,
+        Self::Heads,
+        Self::Evidence,
+        Self::Close,
+        Self::Continues,
+        Self::Erase,
+        Self::Publish,
+        Self::KeyGrant,
+        Self::Withdraw,
+        Self::Private,
     ];
 
     /// The byte on the wire.

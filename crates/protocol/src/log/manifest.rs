@@ -90,7 +90,9 @@ impl LogManifest {
     pub fn is_coherent(&self) -> bool {
         match &self.prologue {
             None => self.origin.generation() == 1,
-            Some(before) => before.origin.next_generation().is_ok_and(|next| next.generation() == self.origin.generation()),
+            Some(before) => {
+                before.origin.next_generation().is_ok_and(|next| next.generation() == self.origin.generation())
+            }
         }
     }
 }
@@ -134,7 +136,8 @@ mod tests {
 
     #[test]
     fn generations_follow_each_other() {
-        let check = |origin, prologue, expected| assert_eq!(manifest(origin, prologue).is_coherent(), expected, "{origin}");
+        let check =
+            |origin, prologue, expected| assert_eq!(manifest(origin, prologue).is_coherent(), expected, "{origin}");
         check("hub.lu.example/prov/1", None, true);
         check("hub.lu.example/prov/2", None, false);
         check("hub.lu.example/prov/2", Some("hub.lu.example/prov/1"), true);

@@ -9,7 +9,9 @@ use crate::ids::{ConsortiumId, LeafIndex, LogId, NodeHash, TreeSize};
 use crate::limits::{FRAME_BYTES_MAX, PACKAGE_LEAVES, PROOF_HASHES_MAX};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::{CheckedEntry, Entry, EntryError};
-use crate::log::merkle::{Frontier, MerkleError, NodeSource, ProveError, prove_consistency, verify_subtree_consistency};
+use crate::log::merkle::{
+    Frontier, MerkleError, NodeSource, ProveError, prove_consistency, verify_subtree_consistency,
+};
 
 /// Room left in a frame for the map, the proof and the array head.
 const OVERHEAD_BYTES: usize = 64 + PROOF_HASHES_MAX * 34;

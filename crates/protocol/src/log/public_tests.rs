@@ -35,24 +35,47 @@ fn samples() -> Vec<PublicShare> {
     vec![
         PublicShare::Genesis(genesis().1),
         PublicShare::KeyEpoch(KeyEpochShare {
-            kind: KindTag, suite: SUITE, roster_version, roster_digest, log_keys: None,
+            kind: KindTag,
+            suite: SUITE,
+            roster_version,
+            roster_digest,
+            log_keys: None,
             encryption_period: Some(KeyPeriod(2)),
         }),
         PublicShare::Policy(PolicyShare {
-            kind: KindTag, suite: SUITE, bundles: vec![PolicyDigest([1; 32])], engine: "engine 1".into(),
+            kind: KindTag,
+            suite: SUITE,
+            bundles: vec![PolicyDigest([1; 32])],
+            engine: "engine 1".into(),
         }),
         PublicShare::Roster(RosterShare {
-            kind: KindTag, suite: SUITE, version: roster_version, digest: roster_digest, new_officers: Some([7; 32]),
+            kind: KindTag,
+            suite: SUITE,
+            version: roster_version,
+            digest: roster_digest,
+            new_officers: Some([7; 32]),
         }),
         PublicShare::Heads(heads(&[1, 2])),
         PublicShare::Close(CloseShare { kind: KindTag, suite: SUITE, reason: EndReason::Planned, successor: None }),
         PublicShare::Continues(ContinuesShare {
-            kind: KindTag, suite: SUITE, log: LogId([1; 32]), origin, size: TreeSize(9), root: NodeHash([2; 32]),
-            reason: EndReason::Lost, roster_version, roster_digest,
+            kind: KindTag,
+            suite: SUITE,
+            log: LogId([1; 32]),
+            origin,
+            size: TreeSize(9),
+            root: NodeHash([2; 32]),
+            reason: EndReason::Lost,
+            roster_version,
+            roster_digest,
         }),
         PublicShare::Erase(EraseShare {
-            kind: KindTag, suite: SUITE, target: LeafIndex(4), target_log: None, extent: ErasedExtent::Payload,
-            cause: EraseCause::Retention, erased: UnixSeconds(5),
+            kind: KindTag,
+            suite: SUITE,
+            target: LeafIndex(4),
+            target_log: None,
+            extent: ErasedExtent::Payload,
+            cause: EraseCause::Retention,
+            erased: UnixSeconds(5),
         }),
     ]
 }
@@ -91,8 +114,12 @@ fn every_wrong_share_is_refused_by_name() {
     let many = HeadsShare { heads: vec![head(1); HEADS_PER_LEAF_MAX + 1], ..heads(&[]) };
     check(PublicShare::Heads(many), None, LOG, ShareError::Heads);
     let empty = KeyEpochShare {
-        kind: KindTag, suite: SUITE, roster_version: RosterVersion(1), roster_digest: RosterDigest([1; 32]),
-        log_keys: None, encryption_period: None,
+        kind: KindTag,
+        suite: SUITE,
+        roster_version: RosterVersion(1),
+        roster_digest: RosterDigest([1; 32]),
+        log_keys: None,
+        encryption_period: None,
     };
     check(PublicShare::KeyEpoch(empty.clone()), None, LOG, ShareError::NothingChanges);
     let bound = Some(Binding([1; 32]));

@@ -11,7 +11,9 @@ use thiserror::Error;
 use crate::codec::{self, CodecError};
 use crate::domain;
 use crate::ids::{ConsortiumId, LeafIndex, LogId, NodeHash, TreeSize, UnixSeconds};
-use crate::limits::{PROOF_HASHES_MAX, SHARE_BYTES_MAX, SLOT_AUDIT_BYTES_MAX, SLOT_RECEIPT_BYTES_MAX, SLOT_STATEMENTS_MAX};
+use crate::limits::{
+    PROOF_HASHES_MAX, SHARE_BYTES_MAX, SLOT_AUDIT_BYTES_MAX, SLOT_RECEIPT_BYTES_MAX, SLOT_STATEMENTS_MAX,
+};
 use crate::log::kinds::{KindTag, RecordKind};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{MemoryTree, MerkleError, ProveError, leaf_hash, prove_inclusion, verify_inclusion};

@@ -17,7 +17,11 @@ fn statements() -> Vec<Statement> {
         Statement::Receive { target: target(6, 9), outcome: Outcome::RefusedByPolicy, at, reason },
         Statement::Ack { target: target(5, 2), at },
         Statement::Erase {
-            target: target(5, 1), extent: ErasedExtent::Payload, cause: EraseCause::Withdrawn, at, kept_on: None,
+            target: target(5, 1),
+            extent: ErasedExtent::Payload,
+            cause: EraseCause::Withdrawn,
+            at,
+            kept_on: None,
         },
         Statement::Ack { target: target(6, 3), at },
     ]

@@ -79,11 +79,12 @@ pub fn parse_number_path(path: &str) -> Option<(u64, u64)> {
 
 /// Every tile of a tree with its width, lowest level first.
 pub fn tiles_of(size: TreeSize) -> impl Iterator<Item = (TileId, u64)> {
-    (0..=TILE_LEVEL_MAX)
-        .flat_map(move |level| (0..).map(move |index| TileId { level, index }).map_while(move |tile| {
+    (0..=TILE_LEVEL_MAX).flat_map(move |level| {
+        (0..).map(move |index| TileId { level, index }).map_while(move |tile| {
             let width = tile.width_in(size);
             (width > 0).then_some((tile, width))
-        }))
+        })
+    })
 }
 
 /// Answers for every node out of tiles, partial ones included.
@@ -148,10 +149,21 @@ mod tests {
         check("tile/4/001.p/5", Some((4, 1, 5)));
         check("tile/0/x001/x234/067", Some((0, 1_234_067, 256)));
         check("tile/5/x123/x456/078.p/2", Some((5, 123_456_078, 2)));
-        for wrong in ["tile/7/000", "tile/0/1", "tile/0/x000/001", "tile/0/123/456", "tile/0/x001", "tile/00/001",
-            "tile/0/001.p/0", "tile/0/001.p/256", "tile/0/001.p/05", "tile/-1/001", "tile/0/+01", "tile/0/001/",
-            "tile/0/x999/x999/x999/x999/x999/x999/x999/999"]
-        {
+        for wrong in [
+            "tile/7/000",
+            "tile/0/1",
+            "tile/0/x000/001",
+            "tile/0/123/456",
+            "tile/0/x001",
+            "tile/00/001",
+            "tile/0/001.p/0",
+            "tile/0/001.p/256",
+            "tile/0/001.p/05",
+            "tile/-1/001",
+            "tile/0/+01",
+            "tile/0/001/",
+            "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+        ] {
             check(wrong, None);
         }
     }

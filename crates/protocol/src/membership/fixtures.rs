@@ -82,7 +82,8 @@ pub(super) fn sign(body: &RosterBody, roles: &[&str]) -> SignedRoster {
     let bytes = codec::encode(body);
     let consortium = body.consortium.unwrap_or_else(|| consortium_id(&bytes));
     let message = roster_signing_bytes(&consortium, body.version, &roster_digest(&bytes));
-    let signature = |role: &&str| RosterSignature { role: (*role).to_owned(), signatures: officer_signatures(role, &message) };
+    let signature =
+        |role: &&str| RosterSignature { role: (*role).to_owned(), signatures: officer_signatures(role, &message) };
     SignedRoster { body: bytes, signatures: roles.iter().map(signature).collect() }
 }
 

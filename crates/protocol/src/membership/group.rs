@@ -56,7 +56,11 @@ pub struct StanzaPlan {
 /// # Errors
 /// [`GroupFault::NoKey`] if a hub has no encryption key in force at `at`; [`GroupFault::UnknownMember`] if a member is no
 /// hub in standing.
-pub fn plan_stanzas(body: &RosterBody, document: &GroupDocument, at: UnixSeconds) -> Result<Vec<StanzaPlan>, GroupFault> {
+pub fn plan_stanzas(
+    body: &RosterBody,
+    document: &GroupDocument,
+    at: UnixSeconds,
+) -> Result<Vec<StanzaPlan>, GroupFault> {
     let in_standing = || body.hubs.iter().filter(|hub| hub.status.in_standing());
     if let Some(stranger) = document.members.iter().find(|id| !in_standing().any(|hub| hub.id == **id)) {
         return Err(GroupFault::UnknownMember(*stranger));

@@ -9,11 +9,11 @@ use super::group::document_len;
 use super::roster::{HubEntry, HubStatus, LogEntry, Officer, RosterBody};
 use super::syntax::{exception_country, is_domain, is_host, is_name, is_role};
 use crate::ids::{Country, HubId, SpkiDigest};
-use crate::log::checkpoint::Origin;
 use crate::limits::{
     ENDPOINTS_PER_HUB_MAX, EXCEPTIONS_MAX, GROUPS_MAX, HUBS_MAX, KEYS_PER_HUB_MAX, OFFICERS_MAX, ROLES_PER_HUB_MAX,
     ROSTER_LIFETIME_SECONDS_MAX,
 };
+use crate::log::checkpoint::Origin;
 use crate::signing::{EncryptionPublicKey, MlDsa65PublicKey, P384PublicKey};
 
 /// Checks everything that one body shows by itself: form, order, limits, uniqueness, quorum, founding rules.

@@ -42,7 +42,8 @@ fn suspension(change: impl FnOnce(&mut SuspensionBody)) -> SignedSuspension {
 #[test]
 fn one_officer_suspends_for_48_hours_once_in_30_days() {
     let chain = chain();
-    let accept = |signed: SignedSuspension| signed.verify(&chain, UnixSeconds(NOW.0 + 86_400 * 31), &FakeVerifier).unwrap();
+    let accept =
+        |signed: SignedSuspension| signed.verify(&chain, UnixSeconds(NOW.0 + 86_400 * 31), &FakeVerifier).unwrap();
     let mut suspensions = Suspensions::new();
     let hub = HubId([1; 16]);
     suspensions.accept(accept(suspension(|_| {}))).unwrap();
@@ -50,9 +51,11 @@ fn one_officer_suspends_for_48_hours_once_in_30_days() {
     assert!(suspensions.in_force(&hub, NOW).is_some());
     assert!(suspensions.in_force(&hub, UnixSeconds(NOW.0 + 48 * 3_600)).is_none());
     assert!(suspensions.in_force(&HubId([2; 16]), NOW).is_none());
-    let shift = |days: u64| move |body: &mut SuspensionBody| {
-        body.issued.0 += days * 86_400;
-        body.until.0 += days * 86_400;
+    let shift = |days: u64| {
+        move |body: &mut SuspensionBody| {
+            body.issued.0 += days * 86_400;
+            body.until.0 += days * 86_400;
+        }
     };
     assert_eq!(suspensions.accept(accept(suspension(shift(29)))), Err(SuspensionError::TooOften));
     suspensions.accept(accept(suspension(shift(30)))).unwrap();
@@ -91,7 +94,10 @@ fn every_wrong_suspension_is_refused() {
     check(suspension(|body| body.until.0 += 1), SuspensionError::Term);
     check(suspension(|body| body.until = body.issued), SuspensionError::Term);
     check(suspension(|body| body.reason.clear()), SuspensionError::Reason);
-    check(suspension(|body| body.role = "officer-9".to_owned()), SuspensionError::UnknownOfficer("officer-9".to_owned()));
+    check(
+        suspension(|body| body.role = "officer-9".to_owned()),
+        SuspensionError::UnknownOfficer("officer-9".to_owned()),
+    );
     let future = suspension(|body| {
         body.issued.0 += 301;
         body.until.0 += 301;
@@ -119,7 +125,10 @@ fn check_request(change: impl FnOnce(&mut EnrolmentBody), expected: EnrolmentErr
 fn every_wrong_request_is_refused() {
     let consortium = founding().consortium();
     let foreign = ConsortiumId([0; 32]);
-    check_request(|body| body.consortium = foreign, EnrolmentError::Consortium { expected: consortium, found: foreign });
+    check_request(
+        |body| body.consortium = foreign,
+        EnrolmentError::Consortium { expected: consortium, found: foreign },
+    );
     let old = UnixSeconds(NOW.0 - 14 * 86_400);
     let age = |body: &mut EnrolmentBody| {
         body.created = old;
@@ -132,7 +141,8 @@ fn every_wrong_request_is_refused() {
     check_request(|body| body.domain = "FI".to_owned(), EnrolmentError::Domain("FI".to_owned()));
     check_request(|body| body.encryption_keys[0].active_from.0 += 1, EnrolmentError::NoKeyInForce);
     check_request(|body| body.evidence.clear(), EnrolmentError::NoDesignation);
-    let log = |change: fn(&mut LogManifest)| check_request(|body| with_manifest(body, change), EnrolmentError::Manifest);
+    let log =
+        |change: fn(&mut LogManifest)| check_request(|body| with_manifest(body, change), EnrolmentError::Manifest);
     log(|manifest| manifest.hub = HubId([0; 16]));
     log(|manifest| manifest.consortium = ConsortiumId([0; 32]));
     log(|manifest| manifest.origin = Origin::parse("at.hub.example/prov/1").unwrap());
@@ -205,7 +215,8 @@ fn approval(request: &CheckedRequest, role: &str, change: impl FnOnce(&mut Appro
 fn a_quorum_of_officers_admits_a_hub() {
     let chain = chain();
     let roster = chain.current();
-    let request = enrolment(&enrolment_body(roster.consortium())).check(&roster.consortium(), NOW, &FakeVerifier).unwrap();
+    let request =
+        enrolment(&enrolment_body(roster.consortium())).check(&roster.consortium(), NOW, &FakeVerifier).unwrap();
     let good: Vec<_> = OFFICERS[..2].iter().map(|role| approval(&request, role, |_| {})).collect();
     let approved = request.clone().approve(&good, &roster, NOW, &FakeVerifier).unwrap();
     assert_eq!(approved.approved_by(), &OFFICERS[..2]);
@@ -220,7 +231,8 @@ fn a_quorum_of_officers_admits_a_hub() {
 #[test]
 fn every_wrong_approval_is_refused() {
     let roster = chain().current();
-    let request = enrolment(&enrolment_body(roster.consortium())).check(&roster.consortium(), NOW, &FakeVerifier).unwrap();
+    let request =
+        enrolment(&enrolment_body(roster.consortium())).check(&roster.consortium(), NOW, &FakeVerifier).unwrap();
     let first = approval(&request, OFFICERS[0], |_| {});
     let check = |second: Approval, expected: ApprovalError| {
         let approvals = [first.clone(), second];
@@ -228,7 +240,10 @@ fn every_wrong_approval_is_refused() {
     };
     check(first.clone(), ApprovalError::Quorum { count: 1, needed: 2 });
     check(approval(&request, OFFICERS[1], |body| body.consortium = ConsortiumId([0; 32])), ApprovalError::Consortium);
-    check(approval(&request, OFFICERS[1], |body| body.request = [0; 32]), ApprovalError::OtherRequest(OFFICERS[1].to_owned()));
+    check(
+        approval(&request, OFFICERS[1], |body| body.request = [0; 32]),
+        ApprovalError::OtherRequest(OFFICERS[1].to_owned()),
+    );
     check(approval(&request, OFFICERS[1], |body| body.issued.0 += 301), ApprovalError::FromTheFuture);
     check(approval(&request, OFFICERS[1], |body| body.verdict = Verdict::Reject), ApprovalError::Reason);
     check(approval(&request, "officer-9", |_| {}), ApprovalError::UnknownOfficer("officer-9".to_owned()));

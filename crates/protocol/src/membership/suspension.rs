@@ -11,9 +11,7 @@ use super::syntax::is_reason;
 use crate::codec::{self, CodecError};
 use crate::domain;
 use crate::ids::{ConsortiumId, HubId, RosterDigest, UnixSeconds};
-use crate::limits::{
-    CLOCK_SKEW_SECONDS_MAX, STATEMENT_BYTES_MAX, SUSPENSION_INTERVAL_SECONDS, SUSPENSION_SECONDS_MAX,
-};
+use crate::limits::{CLOCK_SKEW_SECONDS_MAX, STATEMENT_BYTES_MAX, SUSPENSION_INTERVAL_SECONDS, SUSPENSION_SECONDS_MAX};
 use crate::signing::{OfficerSignatures, SignatureVerifier};
 
 /// What the officer states.

@@ -58,7 +58,9 @@ mod tests {
             assert!(is_domain(good), "{good}");
         }
         let long = format!("{}.example", "a".repeat(64));
-        for bad in ["", "hub", "Hub.ee", "hub..ee", "-hub.ee", "hub-.ee", "hub.ee.", "10.0.0.1", "hub_1.ee", "hüb.ee", &long] {
+        for bad in
+            ["", "hub", "Hub.ee", "hub..ee", "-hub.ee", "hub-.ee", "hub.ee.", "10.0.0.1", "hub_1.ee", "hüb.ee", &long]
+        {
             assert!(!is_domain(bad), "{bad}");
         }
     }

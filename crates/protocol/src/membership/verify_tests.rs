@@ -142,11 +142,7 @@ fn times_of_issue_are_judged() {
     let prev = with_three_hubs();
     let later = UnixSeconds(NOW.0 + 301);
     refuse_change(&prev, |body| body.issued = later, RosterError::FromTheFuture { issued: later, now: NOW });
-    refuse_change(
-        &prev,
-        |body| body.issued = UnixSeconds(NOW.0 - 1),
-        RosterError::Changed("time of issue, backwards"),
-    );
+    refuse_change(&prev, |body| body.issued = UnixSeconds(NOW.0 - 1), RosterError::Changed("time of issue, backwards"));
     refuse_change(&prev, |body| body.expires = body.issued, RosterFault::Lifetime);
     refuse_change(&prev, |body| body.expires = UnixSeconds(NOW.0 + 86_400 * 401), RosterFault::Lifetime);
 }
@@ -208,13 +204,18 @@ fn no_key_serves_twice() {
     check(|hubs| hubs[3].encryption_keys = hubs[0].encryption_keys.clone(), "encryption key");
     check(|hubs| hubs[3].recovery_key = hubs[0].recovery_key.clone(), "encryption key");
     check(|hubs| hubs[3].recovery_key = hubs[3].encryption_keys[0].key.clone(), "encryption key");
-    check(|hubs| hubs[3].tls_keys = vec![super::super::digest::p384_spki_digest(&hubs[0].logs[0].keys[0].keys.p384)], "tls key");
+    check(
+        |hubs| hubs[3].tls_keys = vec![super::super::digest::p384_spki_digest(&hubs[0].logs[0].keys[0].keys.p384)],
+        "tls key",
+    );
 }
 
 #[test]
 fn hub_entries_are_well_formed() {
     let prev = with_three_hubs();
-    let check = |change: fn(&mut HubEntry), expected: RosterFault| refuse_change(&prev, |body| change(&mut body.hubs[0]), expected);
+    let check = |change: fn(&mut HubEntry), expected: RosterFault| {
+        refuse_change(&prev, |body| change(&mut body.hubs[0]), expected)
+    };
     let syntax = |what, value: &str| RosterFault::Syntax { what, value: value.to_owned() };
     check(|hub| hub.domain = "AT.hub".to_owned(), syntax("domain", "AT.hub"));
     check(|hub| hub.endpoints[0].port = 0, syntax("endpoint", "at.hub.example:0"));
@@ -232,12 +233,10 @@ fn hub_entries_are_well_formed() {
     check(|hub| hub.logs[0].keys[0].until = Some(hub.logs[0].keys[0].from), periods);
     refuse_change(
         &prev,
-        |body| body.groups = vec![GroupEntry { id: GroupId([1; 16]), version: 1, commitment: [0; 32], document: vec![0] }],
-        RosterFault::GroupDocument {
-            group: GroupId([1; 16]),
-            len: 1,
-            expected: super::super::group::document_len(6),
+        |body| {
+            body.groups = vec![GroupEntry { id: GroupId([1; 16]), version: 1, commitment: [0; 32], document: vec![0] }]
         },
+        RosterFault::GroupDocument { group: GroupId([1; 16]), len: 1, expected: super::super::group::document_len(6) },
     );
 }
 
@@ -246,7 +245,11 @@ fn the_past_of_a_hub_stays() {
     let prev = with_three_hubs();
     let id = HubId([1; 16]);
     refuse_change(&prev, |body| drop(body.hubs.remove(0)), RosterError::HubVanished(id));
-    refuse_change(&prev, |body| body.hubs[0].country = Country::parse("BE").unwrap(), RosterError::Changed("country of a hub"));
+    refuse_change(
+        &prev,
+        |body| body.hubs[0].country = Country::parse("BE").unwrap(),
+        RosterError::Changed("country of a hub"),
+    );
     refuse_change(&prev, |body| body.hubs[0].logs[0].id = LogId([8; 32]), RosterError::LogHistory(id));
     refuse_change(&prev, |body| body.hubs[0].logs[0].keys[0].from = UnixSeconds(1), RosterError::LogHistory(id));
     let removed = next_body(&prev, |body| body.hubs[0].status = HubStatus::Removed);
@@ -282,9 +285,11 @@ fn log_keys_rotate_by_ending_one_period() {
     };
     assert_eq!(close(NOW.0 + 199), Err(RosterError::LogHistory(HubId([1; 16]))));
     assert_eq!(close(NOW.0 + 200), Ok(()));
-    refuse_change(&next, |body| body.hubs[0].logs[0].keys[0].until = None, RosterFault::LogPeriods {
-        origin: "at.hub.example/prov/1".to_owned(),
-    });
+    refuse_change(
+        &next,
+        |body| body.hubs[0].logs[0].keys[0].until = None,
+        RosterFault::LogPeriods { origin: "at.hub.example/prov/1".to_owned() },
+    );
     refuse_change(
         &next,
         |body| body.hubs[0].logs[0].keys[0].until = Some(UnixSeconds(NOW.0 + 50)),
@@ -447,7 +452,8 @@ fn first_contact_needs_a_current_roster_and_a_majority_of_its_hubs() {
 fn a_chain_file_is_refused_at_its_first_bad_roster() {
     let (founding, prev) = (founding(), with_three_hubs());
     let verify = |rosters: Vec<SignedRoster>| {
-        RosterChain::verify_file(&founding.consortium(), &RosterFile { rosters }, NOW, &FakeVerifier).map(|chain| chain.current().version())
+        RosterChain::verify_file(&founding.consortium(), &RosterFile { rosters }, NOW, &FakeVerifier)
+            .map(|chain| chain.current().version())
     };
     assert_eq!(verify(Vec::new()), Err(ChainError::Empty));
     assert!(matches!(verify(vec![prev.signed().clone()]), Err(ChainError::Refused { position: 0, .. })));

@@ -68,7 +68,8 @@ impl<'a> AttributeTree<'a> {
     /// # Errors
     /// [`ViewError::Empty`] where nothing is kept.
     pub fn view(&self, keep: &dyn Fn(usize, &Unit) -> bool) -> Result<ViewPayload, ViewError> {
-        let kept: Vec<usize> = self.units.iter().enumerate().filter(|(i, unit)| keep(*i, unit)).map(|(i, _)| i).collect();
+        let kept: Vec<usize> =
+            self.units.iter().enumerate().filter(|(i, unit)| keep(*i, unit)).map(|(i, _)| i).collect();
         if kept.is_empty() {
             return Err(ViewError::Empty);
         }
@@ -126,7 +127,8 @@ impl<'a> AttributeTree<'a> {
         let leaf = |(offset, attribute): (u32, &Attribute)| ViewLeaf {
             tail: attribute.path.get(prefix.len()..).unwrap_or_default().to_vec(),
             value: attribute.value.clone(),
-            opened: (disclosure == Disclosure::Redacted).then(|| (offset, self.salts.at(index + 1 + u64::from(offset)).into())),
+            opened: (disclosure == Disclosure::Redacted)
+                .then(|| (offset, self.salts.at(index + 1 + u64::from(offset)).into())),
         };
         let view = ViewUnit {
             kind: unit.kind,

@@ -39,7 +39,8 @@ impl Layout {
         check(units)?;
         let (markings, classes) = classify(units);
         let mut used = vec![0u64; markings.len()];
-        let offsets: Vec<u64> = units.iter().zip(&classes).map(|(unit, class)| reserve(&mut used, *class, unit)).collect();
+        let offsets: Vec<u64> =
+            units.iter().zip(&classes).map(|(unit, class)| reserve(&mut used, *class, unit)).collect();
         let (starts, ranks, leaves) = place_regions(&used);
         let at = |table: &[u64], class: usize| table.get(class).copied().unwrap_or_default();
         let positions = offsets.iter().zip(&classes).map(|(offset, class)| at(&starts, *class) + offset).collect();
@@ -67,7 +68,8 @@ fn check(units: &[Unit]) -> Result<(), ObjectError> {
             return Err(ObjectError::PathTooDeep { steps: deep.path.len() });
         }
     }
-    let mut paths: Vec<&Path> = units.iter().flat_map(|unit| &unit.attributes).map(|attribute| &attribute.path).collect();
+    let mut paths: Vec<&Path> =
+        units.iter().flat_map(|unit| &unit.attributes).map(|attribute| &attribute.path).collect();
     paths.sort_unstable();
     match paths.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
         true => Err(ObjectError::DuplicatePath),

@@ -5,7 +5,9 @@ use thiserror::Error;
 
 use crate::codec::{self, CodecError};
 use crate::ids::{LogId, NodeHash, ObjectRoot, ObjectUuid, ObjectVersion, UnixSeconds};
-use crate::limits::{ATTRIBUTE_TREE_LEAVES_MAX, MARKING_TEXT_BYTES_MAX, MEDIA_TYPE_BYTES_MAX, PARENTS_MAX, SHARE_BYTES_MAX};
+use crate::limits::{
+    ATTRIBUTE_TREE_LEAVES_MAX, MARKING_TEXT_BYTES_MAX, MEDIA_TYPE_BYTES_MAX, PARENTS_MAX, SHARE_BYTES_MAX,
+};
 use crate::log::leaf::LeafKind;
 use crate::object::marking::{Marking, MarkingError};
 use crate::suite::Suite;

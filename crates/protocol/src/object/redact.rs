@@ -11,7 +11,11 @@ use crate::object::view::{DisclosedLeaf, RedactedPart, ViewError, ViewPayload, V
 ///
 /// # Errors
 /// A payload that does not verify against the share is not worth redacting; [`ViewError::Empty`] where nothing is kept.
-pub fn redact(payload: &ViewPayload, share: &PublishShare, keep: &dyn Fn(&Unit) -> bool) -> Result<ViewPayload, ViewError> {
+pub fn redact(
+    payload: &ViewPayload,
+    share: &PublishShare,
+    keep: &dyn Fn(&Unit) -> bool,
+) -> Result<ViewPayload, ViewError> {
     redact_attributes(payload, share, &|unit, _| keep(unit))
 }
 
@@ -85,7 +89,12 @@ struct Shrink<'a> {
 
 impl Shrink<'_> {
     /// Hash of a node, and whether anything under it stays.
-    fn node(&mut self, level: u8, index: u64, inside: &[(&DisclosedLeaf, bool)]) -> Result<(NodeHash, bool), ViewError> {
+    fn node(
+        &mut self,
+        level: u8,
+        index: u64,
+        inside: &[(&DisclosedLeaf, bool)],
+    ) -> Result<(NodeHash, bool), ViewError> {
         match (inside, level.checked_sub(1)) {
             ([], _) => Ok((self.old.next().copied().ok_or(ViewError::RestCount)?, false)),
             ([(leaf, kept)], None) => Ok((leaf.hash, *kept)),

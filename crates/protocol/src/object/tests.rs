@@ -293,13 +293,18 @@ fn a_full_copy_of_another_size_is_refused() {
     payload.units.truncate(1);
     payload.markings.truncate(1);
     let share = share_of(&object, Tlp::Red);
-    assert!(matches!(verify(&payload, &share), Err(ViewError::PaddedCount { expected, .. }) if expected == share.padded_count));
+    assert!(
+        matches!(verify(&payload, &share), Err(ViewError::PaddedCount { expected, .. }) if expected == share.padded_count)
+    );
 }
 
 #[test]
 fn a_share_that_is_weaker_than_its_view_is_refused() {
     let object = sample();
-    assert_eq!(verify(&green_view(&object), &share_of(&object, Tlp::Clear)).unwrap_err(), ViewError::ShareMarkingTooWeak);
+    assert_eq!(
+        verify(&green_view(&object), &share_of(&object, Tlp::Clear)).unwrap_err(),
+        ViewError::ShareMarkingTooWeak
+    );
 }
 
 #[test]
@@ -379,7 +384,13 @@ fn the_example_of_the_specification_is_true() {
     let tree = AttributeTree::from_units(&units, [9; 32], seed()).unwrap();
     let marking = crate::codec::encode(&units[0].marking);
     let salts = Salts::new(&seed());
-    let own = LeafContent::Unit { marking: &marking, kind: UnitKind::Container, type_name: "event", uuid: None, attributes: 1 };
+    let own = LeafContent::Unit {
+        marking: &marking,
+        kind: UnitKind::Container,
+        type_name: "event",
+        uuid: None,
+        attributes: 1,
+    };
     let path = &units[0].attributes[0].path;
     let attribute = LeafContent::Attribute { marking: &marking, prefix: path, tail: &[], value: "\"x\"" };
     let mut hasher = LeafHasher::default();

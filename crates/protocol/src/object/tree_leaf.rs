@@ -133,5 +133,7 @@ fn encode_leaf(out: &mut Vec<u8>, salt: &Salt, index: u64, content: &LeafContent
 
 /// Interior node of RFC 9162 section 2.1.1: SHA-256(0x01 || left || right).
 pub(crate) fn parent(left: &NodeHash, right: &NodeHash) -> NodeHash {
-    NodeHash(Sha256::new_with_prefix([1]).chain_update(left.as_bytes()).chain_update(right.as_bytes()).finalize().into())
+    NodeHash(
+        Sha256::new_with_prefix([1]).chain_update(left.as_bytes()).chain_update(right.as_bytes()).finalize().into(),
+    )
 }

@@ -247,7 +247,11 @@ pub fn verify(payload: &ViewPayload, share: &PublishShare) -> Result<VerifiedVie
     }
     let (root, leaves, native_digest) = match (&payload.full, &payload.redacted) {
         (Some(full), None) => {
-            if payload.units.iter().any(|unit| unit.opening.is_some() || unit.leaves.iter().any(|leaf| leaf.opened.is_some())) {
+            if payload
+                .units
+                .iter()
+                .any(|unit| unit.opening.is_some() || unit.leaves.iter().any(|leaf| leaf.opened.is_some()))
+            {
                 return Err(ViewError::Form);
             }
             let tree = AttributeTree::from_units(&units, full.native_digest, full.seed.clone())?;
@@ -284,14 +288,22 @@ pub(crate) struct DisclosedLeaf {
 }
 
 /// Hashes of all disclosed leaves, with strictly ascending indices inside the range that their unit committed to.
-pub(crate) fn disclosed_leaves(payload: &ViewPayload, units: &[Unit], total: u64) -> Result<Vec<DisclosedLeaf>, ViewError> {
+pub(crate) fn disclosed_leaves(
+    payload: &ViewPayload,
+    units: &[Unit],
+    total: u64,
+) -> Result<Vec<DisclosedLeaf>, ViewError> {
     let mut hasher = LeafHasher::default();
     let encoded: Vec<Vec<u8>> = payload.markings.iter().map(codec::encode).collect();
     let mut out: Vec<DisclosedLeaf> = Vec::new();
     let mut next = SYSTEM_LEAVES;
     for (wire, unit) in payload.units.iter().zip(units) {
         let opening = wire.opening.as_ref().ok_or(ViewError::Form)?;
-        let end = opening.index.checked_add(1 + u64::from(opening.attributes)).filter(|end| *end <= total).ok_or(ViewError::Index)?;
+        let end = opening
+            .index
+            .checked_add(1 + u64::from(opening.attributes))
+            .filter(|end| *end <= total)
+            .ok_or(ViewError::Index)?;
         if opening.index < next {
             return Err(ViewError::Index);
         }
@@ -312,7 +324,8 @@ pub(crate) fn disclosed_leaves(payload: &ViewPayload, units: &[Unit], total: u64
                 return Err(ViewError::Index);
             }
             lowest = index + 1;
-            let content = LeafContent::Attribute { marking, prefix: &wire.prefix, tail: &leaf.tail, value: &leaf.value };
+            let content =
+                LeafContent::Attribute { marking, prefix: &wire.prefix, tail: &leaf.tail, value: &leaf.value };
             out.push(DisclosedLeaf { index, hash: hasher.hash(salt, index, &content) });
         }
         next = end;
@@ -330,7 +343,12 @@ fn fold(depth: u8, disclosed: &[DisclosedLeaf], rest: &[NodeHash]) -> Result<Obj
     }
 }
 
-fn fold_node(level: u8, index: u64, inside: &[DisclosedLeaf], rest: &mut std::slice::Iter<'_, NodeHash>) -> Result<NodeHash, ViewError> {
+fn fold_node(
+    level: u8,
+    index: u64,
+    inside: &[DisclosedLeaf],
+    rest: &mut std::slice::Iter<'_, NodeHash>,
+) -> Result<NodeHash, ViewError> {
     match (inside, level.checked_sub(1)) {
         ([], _) => rest.next().copied().ok_or(ViewError::RestCount),
         ([leaf], None) => Ok(leaf.hash),

@@ -95,7 +95,8 @@ impl Announcement {
             return Err(AnnouncementError::Count);
         }
         let note = known.parse_note(&this.note)?;
-        let frontier = Frontier::from_parts(TreeSize(this.first.0), this.frontier).map_err(|_| AnnouncementError::Frontier)?;
+        let frontier =
+            Frontier::from_parts(TreeSize(this.first.0), this.frontier).map_err(|_| AnnouncementError::Frontier)?;
         let mut after = frontier.clone();
         let mut entries = Vec::with_capacity(this.entries.len());
         for entry in this.entries {
@@ -124,7 +125,9 @@ pub fn choose_inline(
         if !entry.leaf.flags.urgent || entry.header.is_none() {
             continue;
         }
-        let Some(bytes) = envelope(index, entry).filter(|bytes| bytes.len() <= INLINE_ENVELOPE_BYTES_MAX) else { continue };
+        let Some(bytes) = envelope(index, entry).filter(|bytes| bytes.len() <= INLINE_ENVELOPE_BYTES_MAX) else {
+            continue;
+        };
         if total + bytes.len() > INLINE_TOTAL_BYTES_MAX {
             break;
         }
@@ -134,7 +137,11 @@ pub fn choose_inline(
     inline
 }
 
-fn check_inline(inline: &[InlineEnvelope], first: LeafIndex, entries: &[CheckedEntry]) -> Result<(), AnnouncementError> {
+fn check_inline(
+    inline: &[InlineEnvelope],
+    first: LeafIndex,
+    entries: &[CheckedEntry],
+) -> Result<(), AnnouncementError> {
     let total: usize = inline.iter().map(|envelope| envelope.bytes.len()).sum();
     let ascending = inline.windows(2).all(|pair| matches!(pair, [a, b] if a.index < b.index));
     if total > INLINE_TOTAL_BYTES_MAX || !ascending {

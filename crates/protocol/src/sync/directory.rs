@@ -82,7 +82,11 @@ impl KnownLog {
         for period in self.keys.iter().rev() {
             match SignedCheckpoint::parse(note, &origin, &period.keys) {
                 Ok(signed) if period_covers(period, signed.timestamp) => {
-                    return Ok(UnverifiedNote { checkpoint: signed.checkpoint.clone(), signed, keys: period.keys.clone() });
+                    return Ok(UnverifiedNote {
+                        checkpoint: signed.checkpoint.clone(),
+                        signed,
+                        keys: period.keys.clone(),
+                    });
                 }
                 // Signed by keys of another period, or of one that this roster does not name yet.
                 Ok(_) | Err(NoteError::MissingLine) => {}

@@ -477,11 +477,8 @@ impl Engine {
                 out.push(Output::AskHeads(*hub));
             }
         }
-        let stalled: Vec<(LogId, HubId)> = self
-            .mirrors
-            .iter()
-            .filter_map(|(log, mirror)| mirror.stalled(now).map(|peer| (*log, peer)))
-            .collect();
+        let stalled: Vec<(LogId, HubId)> =
+            self.mirrors.iter().filter_map(|(log, mirror)| mirror.stalled(now).map(|peer| (*log, peer))).collect();
         for (log, peer) in stalled {
             self.give_up_on(peer, log);
             self.start_fetch(now, log, out);
@@ -499,9 +496,8 @@ impl Engine {
             return;
         }
         let origin = self.directory.log(&log).map(|known| known.hub);
-        let has_it = |hub: &HubId| {
-            self.peers.get(hub).and_then(|peer| peer.sizes.get(&log)).is_some_and(|size| *size >= head)
-        };
+        let has_it =
+            |hub: &HubId| self.peers.get(hub).and_then(|peer| peer.sizes.get(&log)).is_some_and(|size| *size >= head);
         let complete = origin.filter(|hub| has_it(hub)).or_else(|| self.peers.keys().copied().find(|hub| has_it(hub)));
         // Nobody who is here has all of it: a part under a smaller verified head is better than waiting.
         let partial = || {

@@ -66,7 +66,8 @@ impl Executor {
         status: Arc<Mutex<WriterStatus>>,
     ) -> Result<Self> {
         let state = store.own_state(&config.log)?;
-        let resume = Resume { frontier: state.frontier, signed: state.signed, pending: state.pending, fence: fence.read()? };
+        let resume =
+            Resume { frontier: state.frontier, signed: state.signed, pending: state.pending, fence: fence.read()? };
         let intakes = store.intakes()?;
         let started = Instant::now();
         let writer_config = WriterConfig {

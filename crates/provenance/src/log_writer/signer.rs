@@ -53,7 +53,9 @@ impl Signers {
         let (store, name, sender) = (Arc::clone(&keys), names.p384.clone(), results.clone());
         spawn("sign-p384", p384_jobs, sender, move |message| HalfResult::P384(store.sign_p384(&name, message)));
         let (store, name, sender) = (keys, names.ml_dsa_65.clone(), results.clone());
-        spawn("sign-ml-dsa", ml_dsa_65_jobs, sender, move |message| HalfResult::MlDsa65(store.sign_ml_dsa_65(&name, message)));
+        spawn("sign-ml-dsa", ml_dsa_65_jobs, sender, move |message| {
+            HalfResult::MlDsa65(store.sign_ml_dsa_65(&name, message))
+        });
         Self { p384, ml_dsa_65, job: 0, parts: None }
     }
 

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test helper may fail loudly")]
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 use cresset_protocol::ids::{Binding, Commitment, ConsortiumId, HubId, LogId, UnixSeconds};
 use cresset_protocol::log::checkpoint::Origin;
@@ -35,7 +35,8 @@ pub(crate) fn name(text: &str) -> KeyName {
 pub(crate) fn keys(dir: &Path) -> (Arc<dyn KeyStore>, LogKeys) {
     let store = FileKeyStore::open(dir.join("keys")).unwrap();
     let p384 = store.p384(&name("log-p384")).or_else(|_| store.generate_p384(&name("log-p384"))).unwrap();
-    let ml_dsa = store.ml_dsa_65(&name("log-ml-dsa")).or_else(|_| store.generate_ml_dsa_65(&name("log-ml-dsa"))).unwrap();
+    let ml_dsa =
+        store.ml_dsa_65(&name("log-ml-dsa")).or_else(|_| store.generate_ml_dsa_65(&name("log-ml-dsa"))).unwrap();
     let _ = store.generate_wrapping(&name("wrap"));
     (Arc::new(store), LogKeys { p384, ml_dsa_65: ml_dsa })
 }
@@ -79,7 +80,8 @@ pub(crate) fn writer_with(
         clock: Arc::new(|| UnixSeconds(1_800_000_000)),
     };
     let (sender, events) = channel();
-    let writer = LogWriter::start(Arc::clone(store), key_store, config, Box::new(move |event| drop(sender.send(event))));
+    let writer =
+        LogWriter::start(Arc::clone(store), key_store, config, Box::new(move |event| drop(sender.send(event))));
     (writer.unwrap(), events)
 }
 
@@ -88,7 +90,13 @@ pub(crate) fn private(n: u64) -> Entry {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     let flags = LeafFlags::default();
-    Entry::bare(Leaf { kind: LeafKind::Private, flags, time: UnixSeconds(n), commitment: Commitment(bytes), binding: Binding([4; 32]) })
+    Entry::bare(Leaf {
+        kind: LeafKind::Private,
+        flags,
+        time: UnixSeconds(n),
+        commitment: Commitment(bytes),
+        binding: Binding([4; 32]),
+    })
 }
 
 /// A POLICY leaf with its public opening.
@@ -105,7 +113,13 @@ pub(crate) fn publish(n: u64) -> Entry {
     let mut bytes = [7; 32];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     let flags = LeafFlags { header_follows: true, ..LeafFlags::default() };
-    let leaf = Leaf { kind: LeafKind::Publish, flags, time: UnixSeconds(n), commitment: Commitment(bytes), binding: Binding(bytes) };
+    let leaf = Leaf {
+        kind: LeafKind::Publish,
+        flags,
+        time: UnixSeconds(n),
+        commitment: Commitment(bytes),
+        binding: Binding(bytes),
+    };
     Entry { leaf, header: Some(vec![n as u8; 150]), opening: None }
 }
 

@@ -143,7 +143,10 @@ fn judge(result: Result<(), Error>) -> Answer {
         ) => Answer::NotAsked(error),
         Err(Error::Pkcs11(RvError::PinLocked, _)) => Answer::Refused(KeyStoreError::PinLocked),
         Err(error) => {
-            tracing::error!(code = code_name(&error), "the token did not accept the login; the PIN is not submitted again");
+            tracing::error!(
+                code = code_name(&error),
+                "the token did not accept the login; the PIN is not submitted again"
+            );
             Answer::Refused(KeyStoreError::PinRefused)
         }
     }

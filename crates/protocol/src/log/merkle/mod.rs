@@ -14,8 +14,8 @@ use crate::ids::NodeHash;
 
 pub use frontier::Frontier;
 pub use prove::{
-    MemoryTree, NodeSource, ProveError, covering_subtrees, prove_consistency, prove_explicit_consistency, prove_inclusion,
-    prove_subtree_consistency, prove_subtree_inclusion, root_of, subtree_hash,
+    MemoryTree, NodeSource, ProveError, covering_subtrees, prove_consistency, prove_explicit_consistency,
+    prove_inclusion, prove_subtree_consistency, prove_subtree_inclusion, root_of, subtree_hash,
 };
 pub use verify::{
     explicit_consistency_roots, root_from_inclusion, verify_consistency, verify_inclusion, verify_subtree_consistency,

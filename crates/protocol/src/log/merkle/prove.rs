@@ -49,11 +49,7 @@ pub fn root_of(nodes: &dyn NodeSource, size: TreeSize) -> Result<NodeHash, Prove
 ///
 /// # Errors
 /// An index outside the tree, or a missing node.
-pub fn prove_inclusion(
-    nodes: &dyn NodeSource,
-    index: LeafIndex,
-    size: TreeSize,
-) -> Result<Vec<NodeHash>, ProveError> {
+pub fn prove_inclusion(nodes: &dyn NodeSource, index: LeafIndex, size: TreeSize) -> Result<Vec<NodeHash>, ProveError> {
     prove_subtree_inclusion(nodes, index, 0..size.0)
 }
 

@@ -156,7 +156,10 @@ fn live(
     let rounds = if steps_left == u64::MAX { 80 } else { 1_000 };
     for round in 0..rounds {
         while let Some(output) = todo.pop_front() {
-            assert!(!matches!(output, Output::Halted | Output::Restored { .. } | Output::Diverged { .. }), "seed {seed}: {output:?}");
+            assert!(
+                !matches!(output, Output::Halted | Output::Restored { .. } | Output::Diverged { .. }),
+                "seed {seed}: {output:?}"
+            );
             if steps_left == 0 {
                 return;
             }
@@ -176,7 +179,8 @@ fn live(
         let quiet = steps_left > 1 << 60 && round > 40;
         todo.extend(match random.below(4) {
             0 | 1 if !quiet => {
-                let leaves: Vec<_> = (0..=random.below(5)).map(|n| leaf_hash(&(*next_leaf + n).to_be_bytes())).collect();
+                let leaves: Vec<_> =
+                    (0..=random.below(5)).map(|n| leaf_hash(&(*next_leaf + n).to_be_bytes())).collect();
                 *next_leaf += leaves.len() as u64;
                 *next_ticket += 1;
                 run.appends.insert(Ticket(*next_ticket), leaves.clone());

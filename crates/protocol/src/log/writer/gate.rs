@@ -65,7 +65,8 @@ enum State {
 impl Gate {
     pub(super) fn new(config: &WriterConfig, resume: &Resume, now: Moment) -> Self {
         let pending = resume.pending.as_ref().map(|pending| pending.head);
-        let fenced = resume.fence.filter(|fence| fence.generation == config.origin.generation()).map(|fence| fence.head);
+        let fenced =
+            resume.fence.filter(|fence| fence.generation == config.origin.generation()).map(|fence| fence.head);
         let good = match resume.fence {
             // A log that has never signed has no fence; one that lost its fence is another matter.
             None => resume.signed.is_none(),
@@ -129,7 +130,8 @@ impl Gate {
     }
 
     pub(super) fn tick(&self, now: Moment) -> Option<GateOpening> {
-        let waited = self.state == State::Closed && self.good && !self.contradicted && now.millis >= self.opens_alone_at;
+        let waited =
+            self.state == State::Closed && self.good && !self.contradicted && now.millis >= self.opens_alone_at;
         waited.then_some(GateOpening::NoPeerReachable)
     }
 

@@ -519,7 +519,9 @@ impl Writer {
             Stage::Persisting(flight) if flight.flush.head == head => {
                 self.frontier = flight.flush.after.clone();
                 for ticket in &flight.flush.tickets {
-                    if let Some(Waiting { state: WaitingState::Flushing { persisted, .. }, .. }) = self.waiting.get_mut(ticket) {
+                    if let Some(Waiting { state: WaitingState::Flushing { persisted, .. }, .. }) =
+                        self.waiting.get_mut(ticket)
+                    {
                         *persisted = true;
                     }
                 }
@@ -538,7 +540,8 @@ impl Writer {
     fn fenced(&mut self, now: Moment, head: Head, out: &mut Vec<Output>) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Fencing(flight) if flight.flush.head == head => {
-                self.fence = Some(FenceValue { generation: self.config.origin.generation(), head, boot: self.config.boot });
+                self.fence =
+                    Some(FenceValue { generation: self.config.origin.generation(), head, boot: self.config.boot });
                 out.push(self.sign_command(now, head));
                 Stage::Signing(InFlight { retry_at: None, ..flight })
             }
@@ -736,8 +739,8 @@ impl Writer {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
-mod tests;
-#[cfg(test)]
 #[path = "crash_tests.rs"]
 mod crash_tests;
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -152,7 +152,10 @@ fn the_next_flush_is_not_persisted_before_the_note_of_the_last() {
     let all = run(&mut writer, at(0), persist);
     assert_eq!(
         names(&all),
-        ["persist", "fence", "sign", "note", "answer", "announce", "persist", "fence", "sign", "note", "answer", "announce"]
+        [
+            "persist", "fence", "sign", "note", "answer", "announce", "persist", "fence", "sign", "note", "answer",
+            "announce"
+        ]
     );
 }
 
@@ -235,7 +238,9 @@ fn a_failed_command_is_repeated_with_the_same_content() {
     assert!(writer.step(at(0), append(2, Lane::Urgent, 1)).is_empty());
     assert!(writer.step(at(499), Input::Tick).is_empty());
     let again = writer.step(at(500), Input::Tick);
-    assert!(matches!(again.as_slice(), [Output::Persist(again)] if again.head == flush.head && again.tickets == flush.tickets));
+    assert!(
+        matches!(again.as_slice(), [Output::Persist(again)] if again.head == flush.head && again.tickets == flush.tickets)
+    );
     // Nobody is told that the leaf is safe while the disk refuses it.
     assert_eq!(answers(&writer.step(at(15_000), Input::Tick)).first(), Some(&(1, Answer::Unavailable)));
 }
@@ -272,7 +277,9 @@ fn a_moved_fence_halts_for_good() {
 #[test]
 fn answers_to_commands_that_are_not_outstanding_are_ignored() {
     let mut writer = open_writer();
-    for input in [Input::Persisted(head(1)), Input::Fenced(head(1)), Input::NotePersisted(head(1)), Input::Failed(Step::Sign)] {
+    for input in
+        [Input::Persisted(head(1)), Input::Fenced(head(1)), Input::NotePersisted(head(1)), Input::Failed(Step::Sign)]
+    {
         assert!(writer.step(at(0), input).is_empty());
     }
 }
