@@ -12,6 +12,9 @@ use crate::sim::SeededRandom;
 /// Lowest exit code of `cresset-audit replay` that is a verdict and not a failure to run.
 const VERDICT_MIN: i32 = 10;
 
+/// Findings that an error shows.
+const FINDINGS_SHOWN: usize = 5;
+
 /// What a replay came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Replay {
@@ -19,16 +22,16 @@ pub(crate) struct Replay {
     pub(crate) verdict: String,
     /// Exit code.
     pub(crate) code: i32,
-    /// The whole report.
-    pub(crate) report: Value,
+    report: Value,
 }
 
-/// Replays bundles against a consortium id. Leaves after `until` need no confirmation by other hubs.
+/// Replays bundles against a consortium id, and demands one confirmation by another Member State for everything up to
+/// `until`, if given: with fewer than four hubs no majority of the others can be had.
 pub(crate) fn replay(programs: &Programs, bundles: &[PathBuf], consortium: &str, until: Option<u64>) -> Result<Replay> {
     let mut command = programs.command("cresset-audit");
     command.arg("replay").args(bundles).args(["--json", "--consortium", consortium]);
     if let Some(until) = until {
-        command.args(["--until", &until.to_string()]);
+        command.args(["--confirmed-by", "any", "--until", &until.to_string()]);
     }
     let output = output(&mut command).context("cannot run cresset-audit")?;
     let code = output.status.code().unwrap_or(-1);
@@ -38,6 +41,14 @@ pub(crate) fn replay(programs: &Programs, bundles: &[PathBuf], consortium: &str,
     let report: Value = serde_json::from_slice(&output.stdout).context("the audit report is no JSON")?;
     let verdict = report.get("verdict").and_then(Value::as_str).context("the audit report has no verdict")?.to_owned();
     Ok(Replay { verdict, code, report })
+}
+
+impl Replay {
+    /// What weighed on the verdict, a line each.
+    pub(crate) fn findings(&self) -> String {
+        let findings = self.report.get("findings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        findings.iter().take(FINDINGS_SHOWN).map(|finding| format!("\n  {finding}")).collect()
+    }
 }
 
 /// A bit that was flipped, and what it was before.

@@ -51,7 +51,7 @@ fn torture(directory: &Path, rounds: usize, seed: u64) -> Result<()> {
     story.say(&format!("{notes} signed heads of {HUBS} logs: one root for every size."));
     story.say(&format!("cresset-audit replay of all bundles: {} (exit {}).", replay.verdict, replay.code));
     if replay.code >= DIVERGED_MIN {
-        bail!("the audit of what was left is {}\n{:#}", replay.verdict, replay.report);
+        bail!("the audit of what was left is {}:{}", replay.verdict, replay.findings());
     }
     story.say(&format!(
         "{rounds} kills: {} objects acknowledged, {} leaves promised, none lost; {} publishes unanswered; restart to \
