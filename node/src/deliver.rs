@@ -17,8 +17,9 @@ use crate::network::{Delivery, DeliveryAck, DeliveryHead, Refusal, RequestError}
 use crate::parts::Parts;
 use crate::receive::{self, Fate, Received};
 
-/// How often the outbox is looked at without a ring.
-const OUTBOX_PERIOD: Duration = Duration::from_secs(5);
+/// How often the outbox is looked at without a ring. Short, because the first try is often a moment before the recipient's
+/// mirror holds the leaf.
+const OUTBOX_PERIOD: Duration = Duration::from_secs(1);
 /// Deliveries to one hub in one round.
 const DELIVERIES_PER_ROUND: usize = 64;
 /// Rows of one hub's outbox looked at in one round.
@@ -85,7 +86,7 @@ async fn send(parts: &Parts, number: QueueNumber, queued: Queued) {
         parts.store.finish_delivery(&to, number)
     } else {
         let attempts = queued.attempts.saturating_add(1);
-        let pause = 1u64.checked_shl(attempts).unwrap_or(BACKOFF_S_MAX).min(BACKOFF_S_MAX);
+        let pause = 1u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(BACKOFF_S_MAX).min(BACKOFF_S_MAX);
         let next_try = UnixSeconds(parts.now().0 + pause);
         parts.store.update_delivery(number, &Queued { attempts, next_try, ..queued })
     };
