@@ -1,5 +1,6 @@
 //! The public CBOR vectors through the codec: `$CRESSET_TEST_DATA/vectors/cbor`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;

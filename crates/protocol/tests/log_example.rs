@@ -1,5 +1,7 @@
 //! The worked example of `protocol-spec/02-log.md`: every value is computed here and looked up in the chapter.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
 use cresset_protocol::codec;
 use cresset_protocol::ids::{Binding, ConsortiumId, LogId, NodeHash, PolicyDigest, TreeSize, UnixSeconds};
 use cresset_protocol::log::checkpoint::{Checkpoint, LONG_ID_ML_DSA_65, LONG_ID_P384, Origin};
