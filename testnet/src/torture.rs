@@ -38,7 +38,7 @@ fn torture(directory: &Path, rounds: usize, seed: u64) -> Result<()> {
         for round in 1..=rounds {
             let line = one_round(&mut network, directory, round, &mut random, &mut total)
                 .with_context(|| format!("round {round}"))?;
-            story.say(&line);
+            story.table(&[line]);
         }
         Ok(())
     })?;
@@ -84,7 +84,7 @@ fn one_round(
     round: usize,
     random: &mut SeededRandom,
     total: &mut Total,
-) -> Result<String> {
+) -> Result<Vec<String>> {
     let victim = random.below(HUBS as u64) as usize;
     let moment = Moment::within(PUBLISHES, random);
     let files = crash::write_events(directory, &format!("round-{round}"), PUBLISHES)?;
@@ -102,14 +102,14 @@ fn one_round(
     total.unanswered += promises.unanswered;
     total.restarts += restarted;
     total.slowest = total.slowest.max(restarted);
-    Ok(format!(
-        "{round:>3}  {:<11} killed {:>3} ms after acknowledgement {}: {} objects, {leaves} leaves, all there; back in {:.1} s",
-        network.hub(victim).site.name,
+    let what = format!(
+        "killed {:>2} ms after acknowledgement {:>2}: {:>2} objects, {leaves:>2} leaves, all there; back in {:.1} s",
         moment.then_ms,
         moment.acknowledged,
         promises.objects.len(),
         restarted.as_secs_f64()
-    ))
+    );
+    Ok(vec![format!("{round:>3}"), format!("{:<10}", network.hub(victim).site.name), what])
 }
 
 fn export(network: &Network<'_>, directory: &Path) -> Result<Vec<PathBuf>> {

@@ -313,11 +313,6 @@ impl Tale<'_, '_> {
             "Every leaf, head, signature, opening and release decision is checked again from the three bundles alone, in \
              {seconds:.1} s. Everything up to the update must be confirmed in another hub's log too."
         ));
-        self.story.table(&[vec![
-            "as exported".to_owned(),
-            untouched.verdict.clone(),
-            format!("exit {}", untouched.code),
-        ]]);
         if untouched.code >= FAULT_MIN {
             bail!("the audit of what the hubs exported is {}:{}", untouched.verdict, untouched.findings());
         }
@@ -325,12 +320,12 @@ impl Tale<'_, '_> {
         let flipped = audit::replay(programs, bundles, &self.founded.consortium, Some(self.agreed))?;
         flip.undo()?;
         figures.flipped = flipped.verdict.clone();
-        self.story.table(&[vec![
-            "one bit flipped".to_owned(),
-            flipped.verdict.clone(),
-            format!("exit {}", flipped.code),
-        ]]);
-        self.story.say(&format!("(byte {} of {} in {} of Austria's bundle)", flip.position, flip.len, flip.name));
+        let row = |what: &str, replay: &audit::Replay| {
+            vec![what.to_owned(), replay.verdict.clone(), format!("exit {}", replay.code)]
+        };
+        self.story.table(&[row("as exported", &untouched), row("one bit flipped", &flipped)]);
+        let (place, name) = (flip.position, short(&flip.name));
+        self.story.say(&format!("The bit is in byte {place} of {} of {name} in Austria's bundle.", flip.len));
         if flipped.verdict == untouched.verdict {
             bail!("a flipped bit did not change the verdict: {} at {}", flip.name, flip.position);
         }
@@ -371,6 +366,16 @@ impl Tale<'_, '_> {
     }
 }
 
+/// A path in a bundle with its log id cut short.
+fn short(path: &str) -> String {
+    let cut = |part: &str| part.chars().take(LOG_ID_SHOWN).collect::<String>() + "..";
+    let shown = path.split('/').map(|part| if part.len() == LOG_ID_LEN { cut(part) } else { part.to_owned() });
+    shown.collect::<Vec<_>>().join("/")
+}
+
+/// Hexadecimal digits of a log id, and how many are shown.
+const LOG_ID_LEN: usize = 64;
+const LOG_ID_SHOWN: usize = 8;
 /// How long an object may take to arrive.
 const ARRIVAL_DEADLINE: Duration = Duration::from_secs(60);
 /// Exit codes of a replay from here on say that something does not verify.
@@ -379,11 +384,11 @@ const FAULT_MIN: i32 = 20;
 impl Figures {
     fn tell(&self, story: &Story) {
         let per_hub =
-            self.released.iter().map(|(name, released, held)| format!("{name} got {released} and not {held}"));
+            self.released.iter().map(|(name, released, held)| format!("{name} {released} (held back {held})"));
         let ms = |duration: Duration| format!("{:.0} ms", duration.as_secs_f64() * 1_000.0);
         let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
         let rows = [
-            ("released", format!("of {} units {}", self.units, per_hub.collect::<Vec<_>>().join(", "))),
+            ("released", format!("of {} units: {}", self.units, per_hub.collect::<Vec<_>>().join(", "))),
             (
                 "speed",
                 format!(
@@ -406,7 +411,7 @@ impl Figures {
                 "signing",
                 self.sign_ms.map_or_else(
                     || "not measured".to_owned(),
-                    |ms| format!("{ms:.1} ms on the software token, both signatures of a head"),
+                    |ms| format!("about {:.0} ms for a head on the software token, both signatures", ms.max(1.0)),
                 ),
             ),
             ("logs", format!("{} leaves in three logs, {} objects", self.leaves, self.objects)),
