@@ -23,7 +23,7 @@ pub(super) fn daemon(answer: &Result<StatusAnswer, CommandError>) -> Finding {
     match answer {
         Ok(status) if status.gate == "open" => Finding::ok(
             "daemon",
-            format!("{} runs since {}, {} peers", status.hub, span(status.uptime_s), status.peers),
+            format!("{} has run for {}, {} peers", status.hub, span(status.uptime_s), status.peers),
         ),
         Ok(status) => Finding::warn(
             "daemon",

@@ -12,7 +12,9 @@ pub(crate) fn search(answer: &SearchAnswer) -> String {
     let mut table = Table::headed(0, &["uuid", "from", "tlp", "units", "stored", "leaf"]);
     for object in &answer.objects {
         let (units, stored) = (object.units.to_string(), time(object.stored_at));
-        table.row([&object.uuid, &object.country, &object.tlp, &units, &stored, &leaf(&object.leaf)]);
+        // The origin is as good as named by the country; `show` has all of it.
+        let leaf = object.leaf.index.map_or_else(|| "pending".to_owned(), |index| format!("#{index}"));
+        table.row([&object.uuid, &object.country, &object.tlp, &units, &stored, &leaf]);
     }
     table.render()
 }
