@@ -102,7 +102,10 @@ impl Membership {
     /// All rosters, with their versions: for bundles.
     pub(crate) fn all_rosters(&self) -> Vec<(RosterVersion, SignedRoster)> {
         let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
-        chain.iter().map(|roster| (roster.version(), roster.signed().clone())).collect()
+        let mut rosters: Vec<_> = chain.iter().map(|roster| (roster.version(), roster.signed().clone())).collect();
+        // A bundle has one place a version: of twins, the one that was accepted first.
+        rosters.dedup_by_key(|(version, _)| *version);
+        rosters
     }
 
     /// A roster version that was in force at some time.
@@ -121,7 +124,7 @@ impl Membership {
                 Accepted::Known => {}
                 Accepted::Newer(_) => newer = true,
                 Accepted::Twin(_) => {
-                    tracing::error!("two quorum-valid rosters of one version: staying at the common predecessor");
+                    tracing::error!("two quorum-valid rosters of one version: no newer rights are given until officers resolve it");
                     newer = true;
                 }
             }

@@ -155,7 +155,7 @@ pub enum FrameError {
     /// Not the message that was due.
     #[error("malformed message")]
     Malformed(#[from] CodecError),
-    /// Nothing came for [`FRAME_TIMEOUT`].
+    /// Nothing came for the time that a frame may take.
     #[error("the peer stalled")]
     Stalled,
     /// The peer says no.
