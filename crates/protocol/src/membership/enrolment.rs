@@ -221,7 +221,7 @@ impl CheckedRequest {
     /// Whether it could join this roster: new id, domain and keys, and no active hub of its country.
     ///
     /// # Errors
-    /// [`EnrolmentError::Taken`] or [`EnrolmentError::CountryTaken`].
+    /// [`EnrolmentError::Taken`], or that the country has an active hub.
     pub fn check_against(&self, roster: &VerifiedRoster) -> Result<(), EnrolmentError> {
         let (body, log) = (&self.body, self.manifest());
         let taken = |what| Err(EnrolmentError::Taken(what));
