@@ -13,8 +13,9 @@ help: ## list the targets
 setup: ## system packages and the Rust version check
 	@./.ci/setup
 
+# With tests and benches: one feature set for demo, test and CI, so that nothing is compiled twice.
 build: setup ## all programs
-	cargo build --release
+	cargo build --release --all-targets
 
 softtoken: setup ## the PKCS#11 software token for demonstrations and tests
 	@testnet/softtoken/build.sh >/dev/null

@@ -82,8 +82,6 @@ pub(crate) struct Log {
 pub(crate) struct Storage {
     /// Days to keep envelopes of others.
     pub(crate) relay_retention_days: u32,
-    /// Bytes to keep of them.
-    pub(crate) relay_bytes: u64,
 }
 
 impl Default for Network {
@@ -112,7 +110,7 @@ impl Default for Log {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { relay_retention_days: 7, relay_bytes: 10 << 30 }
+        Self { relay_retention_days: 7 }
     }
 }
 
@@ -186,7 +184,7 @@ mod tests {
         assert_eq!(config.api.socket, Api::default().socket);
         assert_eq!(config.metrics.listen, Metrics::default().listen);
         assert_eq!((config.log.sign_wait_s, config.log.gate_wait_s), (15, 20));
-        assert_eq!(config.storage.relay_bytes, Storage::default().relay_bytes);
+        assert_eq!(config.storage.relay_retention_days, Storage::default().relay_retention_days);
     }
 
     #[test]

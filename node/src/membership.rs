@@ -124,7 +124,9 @@ impl Membership {
                 Accepted::Known => {}
                 Accepted::Newer(_) => newer = true,
                 Accepted::Twin(_) => {
-                    tracing::error!("two quorum-valid rosters of one version: no newer rights are given until officers resolve it");
+                    tracing::error!(
+                        "two quorum-valid rosters of one version: no newer rights are given until officers resolve it"
+                    );
                     newer = true;
                 }
             }

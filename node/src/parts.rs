@@ -34,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) membership: Arc<Membership>,
     /// Peers.
     pub(crate) network: NetworkHandle,
+    /// How long envelopes of others are kept, in seconds.
+    pub(crate) relay_retention_s: u64,
     /// Rings when something waits in the outbox.
     pub(crate) outbox: Notify,
 }

@@ -293,7 +293,7 @@ impl Replication {
 
     fn store_envelope(&mut self, log: &LogId, index: LeafIndex, header: &EnvelopeHeader, body: &[u8]) {
         let digest = header.digest();
-        let expires = cresset_protocol::ids::UnixSeconds(self.parts.now().0 + crate::startup::RELAY_RETENTION_S);
+        let expires = cresset_protocol::ids::UnixSeconds(self.parts.now().0 + self.parts.relay_retention_s);
         let stored = match self.parts.store.put_foreign_envelope(&digest, body, expires) {
             // What a WITHDRAW or ERASE named is never taken again.
             Err(StoreError::Erased) => self.parts.store.remove_inbox(log, index),

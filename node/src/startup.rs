@@ -40,8 +40,7 @@ use crate::serve::{StoreServer, may_gossip};
 use crate::transport::{Clock, Identity, TlsIdentity};
 use crate::{deliver, gate};
 
-/// Envelopes of others are kept this long, in seconds.
-pub(crate) const RELAY_RETENTION_S: u64 = 7 * 86_400;
+const DAY_S: u64 = 86_400;
 /// Writer events that wait for the announcer; the writer thread waits beyond it.
 const WRITER_EVENTS_MAX: usize = 1_024;
 /// How often envelopes past their retention are looked for.
@@ -100,6 +99,7 @@ impl Node {
             engine: Engine::baseline()?,
             membership,
             network: network.handle.clone(),
+            relay_retention_s: u64::from(config.storage.relay_retention_days) * DAY_S,
             outbox: Notify::new(),
         });
         server.attach(parts.clone());

@@ -46,6 +46,5 @@ fn settings(config: &Config) -> Vec<(&'static str, String)> {
         ("log.gate_wait_s", config.log.gate_wait_s.to_string()),
         ("log.fence_dir", config.fence_dir().display().to_string()),
         ("storage.relay_retention_days", config.storage.relay_retention_days.to_string()),
-        ("storage.relay_bytes", config.storage.relay_bytes.to_string()),
     ]
 }

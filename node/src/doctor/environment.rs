@@ -81,7 +81,7 @@ pub(super) fn disk(config: &Config) -> Finding {
                     Finding::fail("disk", words, "make room: without it nothing can be logged")
                 }
                 free if free < DISK_WARN_BYTES => {
-                    Finding::warn("disk", words, "make room, or lower [storage] relay_bytes")
+                    Finding::warn("disk", words, "make room, or lower [storage] relay_retention_days")
                 }
                 _ => Finding::ok("disk", words),
             }

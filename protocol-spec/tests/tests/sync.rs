@@ -118,5 +118,5 @@ fn the_table_of_constants_is_the_codes() {
         ("SLOT_S", heartbeat::SLOT_S),
     ]);
     assert_eq!(table, code.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
-    assert!(text("node/src/startup.rs").contains("RELAY_RETENTION_S: u64 = 7 * 86_400;"));
+    assert!(text("node/src/config.rs").contains("relay_retention_days: 7"));
 }
