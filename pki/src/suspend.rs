@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &SuspendArguments) -> Result<Report, PkiError> {
     let until = clock::words(body.until);
     let lines = vec![
         format!("`{}` suspends {} ({}) until {until}.", body.role, hub.domain, hub.country),
-        format!("  written to {}; hand it to any hub, which passes it on", arguments.out.display()),
+        format!("  written to {}; hubs do not act on it yet: suspend with a roster version", arguments.out.display()),
     ];
     Ok(Report::new(lines, json!({ "hub": hub.id.to_string(), "until": body.until.0, "file": arguments.out })))
 }
